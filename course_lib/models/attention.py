@@ -263,9 +263,7 @@ class MultiHeadAttention(nn.Module):
         self.value_projection = nn.Linear(d_model, d_model)
         self.output_projection = nn.Linear(d_model, d_model)
 
-    def forward(
-        self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Attend from each query vector to all key vectors, in each head.
 
         Args:
@@ -320,16 +318,15 @@ def tiled_attention(query: Tensor, key: Tensor, value: Tensor, *, tile_size: int
     check_attention_inputs(query, key, value)
     if tile_size < 1:
         raise ValueError(f"A tile holds at least one query, but tile_size is {tile_size}: choose 1 or more.")
+    key_tiles = key.split(tile_size, dim=-2)  # (..., tile, head_dim) each
+    value_tiles = value.split(tile_size, dim=-2)  # (..., tile, d_value) each
     outputs = []
     for query_tile in query.split(tile_size, dim=-2):  # (..., tile, head_dim)
-        running_max = query_tile.new_full((*query_tile.shape[:-1], 1), -torch.inf)  # (..., tile, 1)
-        running_sum = query_tile.new_zeros((*query_tile.shape[:-1], 1))  # (..., tile, 1)
-        running_output = query_tile.new_zeros(
-            (*query_tile.shape[:-1], value.shape[-1])
-        )  # (..., tile, d_value)
-        for key_tile, value_tile in zip(
-            key.split(tile_size, dim=-2), value.split(tile_size, dim=-2), strict=True
-        ):
+        rows = query_tile.shape[:-1]  # (..., tile)
+        running_max = query_tile.new_full((*rows, 1), -torch.inf)
+        running_sum = query_tile.new_zeros((*rows, 1))
+        running_output = query_tile.new_zeros((*rows, value.shape[-1]))
+        for key_tile, value_tile in zip(key_tiles, value_tiles, strict=True):
             scores = query_tile @ key_tile.transpose(-2, -1) / math.sqrt(query.shape[-1])  # (..., tile, tile)
             # O / S is the same for every M, so no gradient needs to pass through it.
             new_max = torch.maximum(running_max, scores.detach().amax(dim=-1, keepdim=True))

@@ -1,4 +1,4 @@
-"""Shape checks shared by the models: one sentence that says what does not fit, before PyTorch's error does."""
+"""Shape checks shared by the models: one sentence that says what does not fit and what to do."""
 
 import torch
 from torch import Tensor, nn
@@ -24,9 +24,7 @@ def check_attention_inputs(query: Tensor, key: Tensor, value: Tensor, mask: Tens
     if mask is None:
         return
     if mask.dtype != torch.bool:
-        raise TypeError(
-            f"The mask must be boolean, True = may be attended to, not {mask.dtype}: compare first."
-        )
+        raise TypeError(f"The mask must be boolean, True = may be attended to, not {mask.dtype}: compare first.")
     scores_shape = (
         *torch.broadcast_shapes(query.shape[:-2], key.shape[:-2]),
         query.shape[-2],
@@ -34,11 +32,11 @@ def check_attention_inputs(query: Tensor, key: Tensor, value: Tensor, mask: Tens
     )
     try:
         mask.expand(scores_shape)
-    except RuntimeError as error:
+    except RuntimeError:
         raise ValueError(
             f"The mask has shape {tuple(mask.shape)}, which does not broadcast to {scores_shape}, the shape "
             "of the scores: give it the same axes, with size 1 where all share it (for heads, mask[:, None])."
-        ) from error
+        ) from None
 
 
 def check_width(x: Tensor, projection: nn.Linear, *, name: str) -> None:
@@ -58,9 +56,9 @@ def check_heads(d_model: int, num_heads: int) -> None:
     """Say that the heads do not share the channels evenly.
 
     Raises:
-        ValueError: if num_heads does not divide d_model.
+        ValueError: if num_heads is not positive or does not divide d_model.
     """
-    if d_model % num_heads:
+    if num_heads < 1 or d_model % num_heads:
         raise ValueError(
             f"{num_heads} heads cannot share d_model = {d_model} channels evenly: choose a num_heads that "
             "divides d_model."
