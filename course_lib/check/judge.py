@@ -1,0 +1,209 @@
+"""Judge one exercise: put every case of every rubric line to the student's object and compare.
+
+The same code judges in the student's notebook (recorded cases) and in grading (fresh cases); only
+the way a probe is answered and the origin of the expected replies differ.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from course_lib.check.compare import Finding, compare, same
+from course_lib.check.probe import Probe, Reply
+from course_lib.check.properties import Property
+
+Ask = Callable[[Probe], Reply]
+
+# After one of these, the other lines of the exercise would only repeat it (or hang again).
+FINAL = {"missing", "not_written", "timeout", "memory", "died"}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A probe, the reply that is right, and the replies that known mistakes would give."""
+
+    probe: Probe
+    expected: Reply
+    mistakes: Mapping[str, Reply] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RubricLine:
+    """Points that are earned by agreeing on all of some cases and having some properties."""
+
+    name: str
+    text: str
+    points: float
+    cases: Sequence[Case]
+    properties: Sequence[Property] = ()
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A known mistake: what the student is told, and the rubric line that must catch it."""
+
+    says: str
+    line: str
+
+
+@dataclass(frozen=True)
+class ExerciseCases:
+    """Everything that is needed to judge one exercise."""
+
+    name: str
+    returns: Sequence[str]
+    lines: Sequence[RubricLine]
+    mistakes: Mapping[str, Mistake]
+    banned: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class LineResult:
+    """What one rubric line earned, and if it did not, why."""
+
+    line: RubricLine
+    earned: float
+    finding: Finding | None = None
+    mistake: str | None = None
+
+
+@dataclass(frozen=True)
+class ExerciseResult:
+    """The lines of one exercise with what each earned."""
+
+    exercise: ExerciseCases
+    lines: Sequence[LineResult]
+
+    @property
+    def points(self) -> float:
+        """What the exercise is worth."""
+        return sum(result.line.points for result in self.lines)
+
+    @property
+    def earned(self) -> float:
+        """What the answer earned."""
+        return sum(result.earned for result in self.lines)
+
+    @property
+    def mistakes(self) -> list[str]:
+        """The names of the known mistakes that were recognised, each once, in rubric order."""
+        return list(dict.fromkeys(r.mistake for r in self.lines if r.mistake))
+
+
+def judge(exercise: ExerciseCases, ask: Ask, *, source: str | None = None) -> ExerciseResult:
+    """Judge one exercise.
+
+    Args:
+        exercise: cases, rubric and known mistakes.
+        ask: answers a probe from the student's object.
+        source: the student's code, for calls that the exercise rules out; ``None`` where it is not known.
+    """
+    banned = find_banned(source, exercise.banned) if source else None
+    results: list[LineResult] = []
+    final: Finding | None = None
+    for line in exercise.lines:
+        if final is not None:
+            results.append(LineResult(line, 0.0, final))
+            continue
+        replies = [ask(line.cases[0].probe)]
+        failure = replies[0].failure
+        if failure is not None and failure.kind in FINAL:
+            final = compare(line.cases[0].expected, replies[0], returns=exercise.returns)
+            results.append(LineResult(line, 0.0, final))
+            continue
+        replies += [ask(case.probe) for case in line.cases[1:]]
+        results.append(_judge_line(exercise, line, replies, banned))
+        finding = results[-1].finding
+        if finding is not None and finding.kind in FINAL:
+            final = finding
+    return ExerciseResult(exercise, results)
+
+
+def _judge_line(exercise: ExerciseCases, line: RubricLine, replies: Sequence[Reply], banned: str | None) -> LineResult:
+    if banned is None:
+        used = {operation for reply in replies for operation in reply.operations}
+        banned = next((name for name in exercise.banned if used & _operations(name)), None)
+    if banned is not None:
+        message = f"it uses {banned}, which does the exercise's work; write the computation itself."
+        return LineResult(line, 0.0, Finding("banned", message))
+    pairs = zip(line.cases, replies, strict=True)
+    difference = next((f for case, r in pairs if (f := compare(case.expected, r, returns=exercise.returns))), None)
+    broken = next((text for p in line.properties if (text := p.broken(replies))), None)
+    if difference is None and broken is None:
+        return LineResult(line, line.points)
+    if difference is None:
+        return LineResult(line, 0.0, Finding("property", str(broken)))
+    mistake = _recognise(exercise, line, replies)
+    if broken is not None and mistake is None:
+        finding = Finding(
+            "property",
+            f"{broken} ({difference.message})",
+            difference.part,
+            difference.expected,
+            difference.actual,
+        )
+        return LineResult(line, 0.0, finding)
+    return LineResult(line, 0.0, difference, mistake)
+
+
+def _recognise(exercise: ExerciseCases, line: RubricLine, replies: Sequence[Reply]) -> str | None:
+    """The known mistake that gives exactly these replies on all cases of the line.
+
+    The mistakes that this line must catch are tried first; a mistake that gives the right replies on
+    the whole line is never named.
+    """
+    order = sorted(exercise.mistakes, key=lambda name: exercise.mistakes[name].line != line.name)
+    for name in order:
+        wrong = [case.mistakes.get(name) for case in line.cases]
+        if any(reply is None for reply in wrong):
+            continue
+        agrees = all(reply is not None and same(reply, given) for reply, given in zip(wrong, replies, strict=True))
+        differs = any(
+            reply is not None and not same(case.expected, reply) for case, reply in zip(line.cases, wrong, strict=True)
+        )
+        if agrees and differs:
+            return name
+    return None
+
+
+def find_banned(source: str, banned: Sequence[str]) -> str | None:
+    """The first ruled-out name that the source mentions: as an attribute, an import, a name or a string.
+
+    A name that cannot be parsed is no finding: the cell's own error will be.
+    """
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError):
+        return None
+    seen: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            seen.add(node.attr)
+        elif isinstance(node, ast.Name):
+            seen.add(node.id)
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            seen.update(alias.name.rsplit(".", 1)[-1] for alias in node.names)
+    return next((name for name in banned if name.rsplit(".", 1)[-1] in seen - _defined(tree)), None)
+
+
+def _defined(tree: ast.Module) -> set[str]:
+    """Names that the source defines itself: an exercise may bear the name of what it rebuilds."""
+    kinds = (ast.FunctionDef, ast.ClassDef)
+    return {node.name for node in tree.body if isinstance(node, kinds)}
+
+
+def _operations(banned: str) -> set[str]:
+    """The PyTorch operations behind a ruled-out name, as a dispatch sees them."""
+    return FUSED_OPERATIONS.get(banned.rsplit(".", 1)[-1], set())
+
+
+FUSED_OPERATIONS = {
+    "scaled_dot_product_attention": {
+        "_scaled_dot_product_flash_attention_for_cpu",
+        "_scaled_dot_product_attention_math",
+        "_scaled_dot_product_fused_attention_overrideable",
+    },
+    "MultiheadAttention": {"_native_multi_head_attention"},
+}

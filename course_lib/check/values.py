@@ -1,0 +1,177 @@
+"""Values that cross between the course and a student's code, as bytes.
+
+A value is ``None``, a bool, int, float or string, a dense CPU tensor, or a list, tuple or
+string-keyed dict of values. Nothing else is sent and nothing else is accepted: no pickle, no
+object arrays, no tensor subclasses. Two more kinds exist for what the course hands *to* the
+student's code: :class:`Code` (a small function given as an argument) and :class:`Seed`
+(a ``torch.Generator``).
+
+The bytes are one safetensors blob: the tensors by index, and the tree that refers to them as
+JSON in the blob's metadata. The same bytes are a recorded case on disk and a message on a pipe.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+
+DTYPES = (
+    torch.bool,
+    torch.uint8,
+    torch.int16,
+    torch.int32,
+    torch.int64,
+    torch.float16,
+    torch.bfloat16,
+    torch.float32,
+    torch.float64,
+)
+MAX_ELEMENTS = 8_000_000
+MAX_BYTES = 128 * 1024 * 1024
+MAX_DEPTH = 12
+MAX_ITEMS = 20_000
+MAX_TEXT = 200_000
+
+
+class ValueRefused(ValueError):
+    """A value that cannot be sent or that should not have arrived. The message is for the student."""
+
+
+@dataclass(frozen=True)
+class Code:
+    """A function handed to the student's code, as the source that defines ``name``."""
+
+    source: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Seed:
+    """A ``torch.Generator`` seeded with ``value``, handed to the student's code."""
+
+    value: int
+
+
+def pack(value: Any) -> bytes:
+    """Encode a value as bytes.
+
+    Raises:
+        ValueRefused: the value holds something that may not cross; the message says what and where.
+    """
+    tensors: dict[str, torch.Tensor] = {}
+    budget = [MAX_ITEMS, MAX_ELEMENTS]
+    tree = _encode(value, tensors, budget, "the value", 0)
+    return safetensors.torch.save(tensors, metadata={"tree": json.dumps(tree, separators=(",", ":"))})
+
+
+def unpack(blob: bytes) -> Any:
+    """Decode what :func:`pack` wrote. Hostile bytes raise :class:`ValueRefused`, and allocate nothing large.
+
+    Raises:
+        ValueRefused: the bytes are not a value of ours.
+    """
+    if len(blob) > MAX_BYTES:
+        raise ValueRefused(f"a message of {len(blob)} bytes is larger than the {MAX_BYTES} allowed")
+    try:
+        tensors = safetensors.torch.load(bytes(blob))
+        size = int.from_bytes(blob[:8], "little")
+        tree = json.loads(json.loads(blob[8 : 8 + size])["__metadata__"]["tree"])
+        return _decode(tree, tensors, [MAX_ITEMS], 0)
+    except ValueRefused:
+        raise
+    except Exception as error:
+        raise ValueRefused(f"a message that is not a value ({type(error).__name__})") from error
+
+
+def _encode(value: Any, tensors: dict[str, torch.Tensor], budget: list[int], where: str, depth: int) -> Any:
+    if depth > MAX_DEPTH:
+        raise ValueRefused(f"{where} is nested more than {MAX_DEPTH} levels deep")
+    budget[0] -= 1
+    if budget[0] < 0:
+        raise ValueRefused(f"{where} has more than {MAX_ITEMS} items")
+    kind = type(value)
+    if value is None or kind is bool:
+        return value
+    if kind is int:
+        if abs(value) >= 2**63:
+            raise ValueRefused(f"{where} is an integer beyond 64 bits")
+        return value
+    if kind is float:
+        return value if math.isfinite(value) else {"float": repr(value)}
+    if kind is str:
+        if len(value) > MAX_TEXT:
+            raise ValueRefused(f"{where} is a string of {len(value)} characters; at most {MAX_TEXT} may be returned")
+        return value
+    if kind in (list, tuple):
+        items = [
+            _encode(item, tensors, budget, f"{where}[{i}]", depth + 1)
+            for i, item in enumerate(list(value)[: budget[0] + 1])
+        ]
+        return {"list" if kind is list else "tuple": items}
+    if kind is dict:
+        if not all(type(key) is str for key in value):
+            raise ValueRefused(f"{where} is a dict whose keys are not all strings")
+        return {
+            "dict": {key: _encode(item, tensors, budget, f"{where}[{key!r}]", depth + 1) for key, item in value.items()}
+        }
+    if kind is Code:
+        return {"code": [value.source, value.name]}
+    if kind is Seed:
+        return {"seed": value.value}
+    if isinstance(value, np.generic):
+        return _encode(value.item(), tensors, budget, where, depth)
+    if kind is np.ndarray:
+        if value.dtype.kind not in "biuf":
+            raise ValueRefused(f"{where} is a NumPy array of dtype {value.dtype}; numbers or booleans were expected")
+        if value.size > budget[1]:
+            raise ValueRefused(f"{where} has {value.size} elements, more than can be returned")
+        value, kind = torch.from_numpy(np.ascontiguousarray(value).reshape(value.shape)), torch.Tensor
+    if kind in (torch.Tensor, torch.nn.Parameter):
+        tensors[str(len(tensors))] = _plain(value, budget, where)
+        return {"tensor": len(tensors) - 1}
+    raise ValueRefused(
+        f"{where} is of type {kind.__name__}; a tensor, number, string, list, tuple or dict was expected"
+    )
+
+
+def _plain(tensor: torch.Tensor, budget: list[int], where: str) -> torch.Tensor:
+    if tensor.layout != torch.strided or tensor.device.type != "cpu":
+        raise ValueRefused(f"{where} is a {tensor.layout} tensor on {tensor.device}; a dense CPU tensor was expected")
+    if tensor.dtype not in DTYPES:
+        raise ValueRefused(f"{where} is a tensor of {tensor.dtype}, which is not accepted")
+    budget[1] -= tensor.numel()
+    if budget[1] < 0:
+        raise ValueRefused(f"{where}, of shape {tuple(tensor.shape)}, is larger than can be returned")
+    return tensor.detach().clone(memory_format=torch.contiguous_format)
+
+
+def _decode(tree: Any, tensors: dict[str, torch.Tensor], budget: list[int], depth: int) -> Any:
+    budget[0] -= 1
+    if depth > MAX_DEPTH or budget[0] < 0:
+        raise ValueRefused("a message nested too deeply or with too many items")
+    if tree is None or type(tree) in (bool, int, float, str):
+        return tree
+    ((kind, body),) = tree.items()
+    if kind == "float":
+        return {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}[body]
+    if kind in ("list", "tuple"):
+        items = [_decode(item, tensors, budget, depth + 1) for item in body]
+        return items if kind == "list" else tuple(items)
+    if kind == "dict":
+        return {str(key): _decode(item, tensors, budget, depth + 1) for key, item in body.items()}
+    if kind == "tensor":
+        tensor = tensors[str(int(body))]
+        if tensor.dtype not in DTYPES or tensor.numel() > MAX_ELEMENTS:
+            raise ValueRefused(f"a tensor of {tensor.dtype} and {tensor.numel()} elements, which is not accepted")
+        return tensor
+    if kind == "code":
+        return Code(*map(str, body))
+    if kind == "seed":
+        return Seed(int(body))
+    raise ValueRefused(f"a message with an unknown kind of value {kind!r}")

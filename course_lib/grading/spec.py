@@ -1,0 +1,179 @@
+"""What an assignment's spec declares.
+
+A spec is one module in :mod:`course_lib.grading.specs`: it holds an :class:`Assignment` named
+``ASSIGNMENT``. Its case generators take a seeded NumPy generator and return probes; the reference
+answers them. A misconception is an edit of the solution's source, so that the spec shows exactly
+what the student did differently; it is used to diagnose answers, to test the rubric, to make
+sample submissions and to count mistakes in the class report.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+
+from course_lib.check.probe import Probe
+from course_lib.check.properties import Property
+
+Cases = Callable[[np.random.Generator], Sequence[Probe]]
+"""Draws the probes of one rubric line. NumPy's generator gives the same numbers on every machine."""
+
+
+class SpecError(Exception):
+    """A spec that contradicts itself or its solution; the message says where and what to change."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One rubric line: points for agreeing with the reference on every case.
+
+    Attributes:
+        name: short, snake_case, unique within the exercise.
+        text: what the line asks, for the student, beginning in lower case.
+        points: whole or half points.
+        cases: draws the probes. Batch ≠ length ≠ width ≠ heads; nothing square.
+        properties: what must hold of the replies besides; either a sequence or a function of the
+            probes, where a parameter depends on what was drawn.
+    """
+
+    name: str
+    text: str
+    points: float
+    cases: Cases
+    properties: Sequence[Property] | Callable[[Sequence[Probe]], Sequence[Property]] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Misconception:
+    """A known mistake.
+
+    Attributes:
+        name: short, snake_case, unique within the exercise; the class report counts it.
+        says: one sentence for the student: what was done, and what should be.
+        line: the rubric line that must catch it.
+        edits: replacements in the solution cell's source (student's view, without markers), each of
+            which must occur exactly once.
+        source: the whole wrong cell instead, where an edit would not show the idea.
+    """
+
+    name: str
+    says: str
+    line: str
+    edits: Sequence[tuple[str, str]] = ()
+    source: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exercise:
+    """One exercise: the object of this name that the student writes.
+
+    Attributes:
+        name: of the object, of its solution cell (grade_id) and of the reference.
+        reference: computes what is right, from ``course_lib.models`` and its like.
+        lines: the rubric.
+        misconceptions: the known mistakes.
+        returns: names of the outputs for messages ("the output", "the weights").
+        banned: names whose use would be the exercise done by a library.
+        uses: earlier exercises whose objects this one may call. Where one of them is wrong, this
+            exercise is graded with the assignment's stand-in in its place, so that it is gradable alone.
+    """
+
+    name: str
+    reference: Callable[..., Any]
+    lines: Sequence[Line]
+    misconceptions: Sequence[Misconception]
+    returns: Sequence[str] = ("the output",)
+    banned: Sequence[str] = ()
+    uses: Sequence[str] = ()
+
+    @property
+    def points(self) -> float:
+        """What the exercise is worth."""
+        return sum(line.points for line in self.lines)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """A question answered in words and graded by hand; ``name`` is its cell's grade_id."""
+
+    name: str
+    points: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assignment:
+    """The spec of one assignment.
+
+    Attributes:
+        slug: names the folder in book/, solutions/ and exercises/, and the nbgrader assignment.
+        notebook: name of the notebook, without ending.
+        title: for people.
+        exercises, written: what is graded, in the notebook's order.
+        stand_ins: source of a working object for each exercise that others use.
+    """
+
+    slug: str
+    notebook: str
+    title: str
+    exercises: Sequence[Exercise]
+    written: Sequence[Written] = ()
+    stand_ins: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def points(self) -> float:
+        """What the assignment is worth, written questions included."""
+        return sum(e.points for e in self.exercises) + sum(w.points for w in self.written)
+
+    def exercise(self, name: str) -> Exercise:
+        """The exercise of this name.
+
+        Raises:
+            SpecError: there is none; the message lists those there are.
+        """
+        for exercise in self.exercises:
+            if exercise.name == name:
+                return exercise
+        known = ", ".join(exercise.name for exercise in self.exercises)
+        raise SpecError(f"{self.slug} has no exercise {name!r}; it has {known}")
+
+
+@cache
+def assignments() -> Mapping[str, Assignment]:
+    """All assignments by slug, in the order of their slugs."""
+    from course_lib.grading import specs
+
+    found = [
+        importlib.import_module(f"{specs.__name__}.{module.name}").ASSIGNMENT
+        for module in pkgutil.iter_modules(specs.__path__)
+        if not module.name.startswith("_")
+    ]
+    return {assignment.slug: assignment for assignment in sorted(found, key=lambda a: a.slug)}
+
+
+def assignment(slug: str) -> Assignment:
+    """The assignment of this slug.
+
+    Raises:
+        SpecError: there is none; the message lists those there are.
+    """
+    try:
+        return assignments()[slug]
+    except KeyError:
+        raise SpecError(f"there is no assignment {slug!r}; there are: {', '.join(assignments())}") from None
+
+
+def random_tensor(rng: np.random.Generator, *shape: int, scale: float = 1.0) -> torch.Tensor:
+    """Values for a case: normal, rounded to four decimals so that they are the same on every machine."""
+    return torch.from_numpy(np.round(scale * rng.standard_normal(shape), 4))
+
+
+def random_state(module: torch.nn.Module, rng: np.random.Generator, *, scale: float = 0.5) -> dict[str, torch.Tensor]:
+    """Random weights for each name in the module's state, for a probe's ``state``."""
+    return {name: random_tensor(rng, *tensor.shape, scale=scale) for name, tensor in module.state_dict().items()}
