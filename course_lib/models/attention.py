@@ -99,7 +99,7 @@ def fused_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | No
         return F.scaled_dot_product_attention(query, key, value)
     # PyTorch promises nothing for a row with nothing allowed: let it attend to all, then drop what it found.
     empty = ~mask.any(dim=-1, keepdim=True)  # (..., n, 1)
-    output = F.scaled_dot_product_attention(query, key, value, attn_mask=mask | empty)
+    output = F.scaled_dot_product_attention(query, key, value, attn_mask=torch.atleast_2d(mask | empty))
     return output.masked_fill(empty, 0.0)
 
 

@@ -32,9 +32,7 @@ def position_angles(length: int, width: int, *, base: float, offset: int = 0) ->
     Chapter: 04-attention-layer.
     """
     if width % 2:
-        raise ValueError(
-            f"Positions come in pairs of channels, but the width is {width}: choose an even one."
-        )
+        raise ValueError(f"Positions come in pairs of channels, but the width is {width}: choose an even one.")
     positions = torch.arange(offset, offset + length, dtype=torch.float64)  # (length,)
     pairs = torch.arange(0, width, 2, dtype=torch.float64)  # (width / 2,), the values 2i
     return positions[:, None] / base ** (pairs / width)  # (length, width / 2)
