@@ -1,0 +1,74 @@
+# `make course` is the main job; `make test` proves it. Everything else is a part of these two.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+# Small models: two threads in each of two processes are slower than one (measured), so one each.
+export OMP_NUM_THREADS ?= 1
+export PYTHONHASHSEED ?= 0
+
+.DEFAULT_GOAL := help
+.PHONY: help course setup book serve release grade formgrader doctor test check soak bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+setup: .venv/.ready node_modules/.ready ## make .venv from the pinned requirements, and nothing else
+
+.venv/.ready: constraints.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v == (3, 11) else f"Python 3.11 is needed, this is {v[0]}.{v[1]}: run make PYTHON=/path/to/python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) install -q -c constraints.txt torch==2.13.0
+	$(PIP) install -q -c constraints.txt -e '.[book,grading,dev]'
+	@touch $@
+
+node_modules/.ready: package.json package-lock.json
+	@command -v npm >/dev/null || { echo "npm is needed to typeset the book's mathematics: install node and npm (Debian: apt-get install nodejs npm)"; exit 1; }
+	npm ci --silent --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+course: setup ## render the book, release, grade a sample class, show where everything is
+	@tools/system-packages bubblewrap || true
+	$(BIN)/python -m tools.book build
+	$(BIN)/course demo
+
+book: setup ## render the book into build/book
+	$(BIN)/python -m tools.book build
+
+serve: setup ## render the book and open it at a local address
+	$(BIN)/python -m tools.book serve
+
+release: setup ## write exercises/ anew from solutions/
+	$(BIN)/course release --all
+
+formgrader: setup ## open nbgrader's formgrader on the class in $COURSE_CLASS (default class/)
+	$(BIN)/jupyter lab --no-browser
+
+doctor: setup ## which protections of the grading sandbox work here
+	$(BIN)/course doctor
+
+check: setup ## lint, types, import rules, fast tests: under two minutes
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/course release --all --check
+	$(BIN)/pytest -q -m "not slow and not soak" -n 2
+
+test: setup ## every test, ending with pytest's closing line
+	tools/system-packages bubblewrap chromium
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -m "not soak"
+
+soak: setup ## the same tests with larger counts and more seeds, and the long ones
+	tools/system-packages bubblewrap chromium
+	COURSE_SOAK=1 $(BIN)/pytest
+
+bench: setup ## run the benchmarks that the README and the book quote
+	$(BIN)/python -m benchmarks
+
+clean: ## remove what the build made; class/ stays
+	rm -rf build node_modules .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis
