@@ -200,7 +200,7 @@ def permutation_error(layer: Callable[[Tensor], Tensor], x: Tensor, permutation:
     Raises:
         ValueError: if an index is missing from the permutation or appears twice.
 
-    Source: Lee et al. 2019, section 3, definition 1 and property 1.
+    Source: Lee et al. 2019, section 3.1.
     Chapter: 04-attention-layer.
     """
     if permutation.sort().values.tolist() != list(range(x.shape[1])):

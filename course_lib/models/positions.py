@@ -80,7 +80,7 @@ def apply_rope(x: Tensor, *, base: float = 10000.0, offset: int = 0) -> Tensor:
     Raises:
         ValueError: if head_dim is odd.
 
-    Source: Su et al. 2021, section 3.2.2 and equation 34.
+    Source: Su et al. 2021, sections 3.2.2 and 3.4.2.
     Chapter: 04-attention-layer.
     """
     length, head_dim = x.shape[-2:]
