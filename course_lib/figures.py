@@ -199,8 +199,10 @@ def to_svg(figure: Figure, *, alt: str) -> str:
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     body = buffer.getvalue()
     body = body[body.index("<svg") :]
-    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
-    return body.replace("<svg", f'<svg role="img" aria-label="{html.escape(label)}"', 1)
+    # A style sheet inside an SVG that stands in a page would style the whole page.
+    body = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", body, flags=re.DOTALL)
+    attributes = f'role="img" aria-label="{html.escape(label)}" stroke-linejoin="round" stroke-linecap="butt"'
+    return body.replace("<svg", f"<svg {attributes}", 1)
 
 
 def show(figure: Figure, *, alt: str) -> None:

@@ -107,10 +107,7 @@ def test_every_cell_of_a_heatmap_can_hold_a_readable_number(colour_map: matplotl
 
 
 def test_the_sequential_scale_grows_darker_throughout() -> None:
-    light = [
-        figures.relative_luminance(matplotlib.colors.to_hex(figures.SEQUENTIAL(v)))
-        for v in np.linspace(0, 1, 65)
-    ]
+    light = [figures.relative_luminance(matplotlib.colors.to_hex(figures.SEQUENTIAL(v))) for v in np.linspace(0, 1, 65)]
     assert all(np.diff(light) < 0)
 
 
@@ -139,9 +136,7 @@ def test_signed_heatmap_puts_zero_in_the_middle_of_its_colours() -> None:
     ("matrix", "rows", "message"),
     [([1.0, 2.0], None, r"shape \(2,\)"), ([[1.0], [2.0]], ["only one"], "one row label for each of 2 rows")],
 )
-def test_heatmap_says_what_is_wrong_with_its_input(
-    matrix: object, rows: list[str] | None, message: str
-) -> None:
+def test_heatmap_says_what_is_wrong_with_its_input(matrix: object, rows: list[str] | None, message: str) -> None:
     figure, ax = plt.subplots()
     with pytest.raises(ValueError, match=message):
         figures.heatmap(ax, matrix, rows)
@@ -162,6 +157,13 @@ def test_svg_is_well_formed_and_carries_its_alternative_text() -> None:
     plt.close(figure)
     assert root.get("role") == "img"
     assert root.get("aria-label") == 'A "square" & a line, from 0 < x.'
+
+
+def test_svg_brings_no_style_sheet_into_the_page() -> None:
+    figure = two_lines()
+    text = figures.to_svg(figure, alt="A square and a line.")
+    plt.close(figure)
+    assert "<style" not in text
 
 
 def test_svg_leaves_the_page_behind_it_visible() -> None:
