@@ -153,7 +153,8 @@ def _compare_numbers(expected: Any, actual: Any, part: str) -> Finding | None:
         what = "NaN" if bool(torch.isnan(have).any()) else "infinite"
         message = f"{count} of {have.numel()} entries of {part} are {what}."
         return Finding("nonfinite", message, part, want, have)
-    tolerance = TOLERANCES.get(have.dtype, TOLERANCES[torch.float32])
+    coarse = torch.float32 in (want.dtype, have.dtype)
+    tolerance = TOLERANCES[torch.float32 if coarse else torch.float64]
     want64, have64 = want.double(), have.double()
     close = torch.isclose(have64, want64, rtol=tolerance.relative, atol=tolerance.absolute, equal_nan=True)
     if bool(close.all()):

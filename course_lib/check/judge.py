@@ -157,7 +157,7 @@ def _recognise(exercise: ExerciseCases, line: RubricLine, replies: Sequence[Repl
     order = sorted(exercise.mistakes, key=lambda name: exercise.mistakes[name].line != line.name)
     for name in order:
         wrong = [case.mistakes.get(name) for case in line.cases]
-        if any(reply is None for reply in wrong):
+        if any(reply is None or _fails(reply, case) for reply, case in zip(wrong, line.cases, strict=True)):
             continue
         agrees = all(reply is not None and same(reply, given) for reply, given in zip(wrong, replies, strict=True))
         differs = any(
@@ -166,6 +166,11 @@ def _recognise(exercise: ExerciseCases, line: RubricLine, replies: Sequence[Repl
         if agrees and differs:
             return name
     return None
+
+
+def _fails(wrong: Reply, case: Case) -> bool:
+    """Whether a mistake ends in an error where the right answer does not: errors say too little to tell mistakes by."""
+    return wrong.failure is not None and case.expected.failure is None
 
 
 def find_banned(source: str, banned: Sequence[str]) -> str | None:
@@ -177,19 +182,21 @@ def find_banned(source: str, banned: Sequence[str]) -> str | None:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError):
         return None
+    own = _defined(tree)  # an exercise may bear the name of what it rebuilds
     seen: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):
-            seen.add(node.attr)
+            if not (isinstance(node.value, ast.Name) and node.value.id == "self"):
+                seen.add(node.attr)
         elif isinstance(node, ast.Name):
-            seen.add(node.id)
+            seen.update({node.id} - own)
         elif isinstance(node, (ast.Import, ast.ImportFrom)):
             seen.update(alias.name.rsplit(".", 1)[-1] for alias in node.names)
-    return next((name for name in banned if name.rsplit(".", 1)[-1] in seen - _defined(tree)), None)
+    return next((name for name in banned if name.rsplit(".", 1)[-1] in seen), None)
 
 
 def _defined(tree: ast.Module) -> set[str]:
-    """Names that the source defines itself: an exercise may bear the name of what it rebuilds."""
+    """Names that the source defines itself, at its top level."""
     kinds = (ast.FunctionDef, ast.ClassDef)
     return {node.name for node in tree.body if isinstance(node, kinds)}
 
@@ -204,6 +211,7 @@ FUSED_OPERATIONS = {
         "_scaled_dot_product_flash_attention_for_cpu",
         "_scaled_dot_product_attention_math",
         "_scaled_dot_product_fused_attention_overrideable",
+        "_safe_softmax",  # what its slow path is made of, and nothing else is
     },
     "MultiheadAttention": {"_native_multi_head_attention"},
 }

@@ -22,6 +22,7 @@ from course_lib.check.values import Code, Seed, ValueRefused
 
 PACKAGE = str(Path(__file__).resolve().parents[1])
 MAX_MESSAGE = 600
+DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +39,8 @@ class Probe:
             ``"state"``, of all weights, to differentiate the output by.
         seed: of the global generator and of the cotangent that the output is multiplied with before
             it is differentiated.
+        dtype: name of PyTorch's default dtype during the call, and of the module's weights. In float32 an answer
+            that computes angles in float32 is as right as one that computes them in float64.
         watch: also report the largest tensor made on the way and the PyTorch operations used.
         seconds: wall time after which the runner stops the call.
     """
@@ -50,6 +53,7 @@ class Probe:
     method: str = "__call__"
     gradients: tuple[str, ...] = ()
     seed: int = 0
+    dtype: str = "float64"
     watch: bool = False
     seconds: float = 10.0
 
@@ -137,7 +141,7 @@ def execute(probe: Probe, namespace: Mapping[str, Any]) -> Reply:
     target = namespace[probe.target]
     default_dtype = torch.get_default_dtype()
     random_state = torch.get_rng_state()
-    torch.set_default_dtype(torch.float64)
+    torch.set_default_dtype(DTYPES[probe.dtype])
     torch.manual_seed(probe.seed)
     try:
         return _answer(probe, target)
@@ -164,7 +168,7 @@ def _answer(probe: Probe, target: Any) -> Reply:
     if probe.init is not None:
         instance = target(**{name: _prepare(value) for name, value in probe.init.items()})
         if isinstance(instance, torch.nn.Module):
-            instance = instance.double().eval()
+            instance = instance.to(DTYPES[probe.dtype]).eval()
             weights = dict(instance.named_parameters())
         if probe.state is not None and (problem := _load(instance, probe.state)):
             return Reply(failure=Failure("state", message=problem))
@@ -265,7 +269,7 @@ def _load(instance: Any, state: Mapping[str, torch.Tensor]) -> str | None:
     for name, tensor in state.items():
         if own[name].shape != tensor.shape:
             return f"{name} has shape {tuple(own[name].shape)}, expected {tuple(tensor.shape)}"
-    instance.load_state_dict({name: tensor.to(torch.float64) for name, tensor in state.items()})
+    instance.load_state_dict(dict(state))
     return None
 
 
