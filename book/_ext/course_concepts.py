@@ -1,0 +1,75 @@
+"""The index of concepts: `{concept-index}` renders book/syllabus.yml with links into the chapters.
+
+A section, experiment or exercise that does not exist fails the build.
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import yaml
+from docutils import nodes
+from sphinx.addnodes import pending_xref
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+SYLLABUS = Path(__file__).parents[1] / "syllabus.yml"
+HEADINGS = ("Concept", "Read", "See it measured", "Practise")
+
+
+class ConceptIndex(SphinxDirective):
+    """A table for each chapter: the concept, its section, its experiment, its exercise."""
+
+    def run(self) -> list[nodes.Node]:
+        self.env.note_dependency(str(SYLLABUS))
+        syllabus = yaml.safe_load(SYLLABUS.read_text(encoding="utf-8"))
+        titles = {chapter["slug"]: chapter["title"] for chapter in syllabus["chapters"]}
+        result: list[nodes.Node] = []
+        for slug, concepts in groupby(syllabus["concepts"], key=lambda concept: concept["chapter"]):
+            section = nodes.section(ids=[f"concepts-{slug}"], names=[f"concepts-{slug}"])
+            section += nodes.title(text=f"{int(slug[:2])} · {titles[slug]}")
+            section += self.make_table(list(concepts))
+            result.append(section)
+        return result
+
+    def make_table(self, concepts: list[dict[str, Any]]) -> nodes.table:
+        table = nodes.table(classes=["course-concepts"])
+        group = nodes.tgroup(cols=len(HEADINGS))
+        group += [nodes.colspec(colwidth=1) for _ in HEADINGS]
+        group += nodes.thead("", self.make_row([nodes.Text(heading) for heading in HEADINGS]))
+        group += nodes.tbody("", *[self.make_row(self.make_cells(concept)) for concept in concepts])
+        table += group
+        return table
+
+    def make_cells(self, concept: dict[str, Any]) -> list[nodes.Node]:
+        exercise = nodes.literal(text=concept["exercise"]) if concept.get("exercise") else nodes.Text("")
+        return [
+            nodes.Text(concept["concept"]),
+            self.refer(concept["section"]),
+            self.refer(concept["experiment"]) if concept.get("experiment") else nodes.Text(""),
+            exercise,
+        ]
+
+    def refer(self, label: str) -> pending_xref:
+        reference = pending_xref(
+            "",
+            nodes.inline(text=label),
+            refdomain="std",
+            reftype="ref",
+            reftarget=label,
+            refexplicit=False,
+            refwarn=True,
+            refdoc=self.env.docname,
+        )
+        self.set_source_info(reference)
+        return reference
+
+    def make_row(self, cells: list[nodes.Node]) -> nodes.row:
+        return nodes.row("", *[nodes.entry("", nodes.paragraph("", "", cell)) for cell in cells])
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.add_directive("concept-index", ConceptIndex)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

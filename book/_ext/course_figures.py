@@ -1,0 +1,79 @@
+"""Put each SVG figure of a chapter into its page, where it takes the page's own text colour.
+
+A figure that is drawn with `course_lib.figures.show` carries its alternative text. One without it, and one
+that stands outside a captioned figure, fails the build.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.builders.html import StandaloneHTMLBuilder
+from sphinx.transforms.post_transforms import SphinxPostTransform
+from sphinx.util import logging
+
+from course_lib.figures import INK
+
+LOGGER = logging.getLogger(__name__)
+
+
+def inline_svg(text: str, prefix: str) -> str:
+    """The SVG as part of a page: names that only it uses, and the page's colour for text and axes."""
+    text = re.sub(r'\bid="', f'id="{prefix}-', text)
+    text = re.sub(r'href="#', f'href="#{prefix}-', text)
+    text = text.replace("url(#", f"url(#{prefix}-")
+    return text.replace(INK, "currentColor")
+
+
+class InlineFigures(SphinxPostTransform):
+    """Replace images that chapters made by the SVG itself."""
+
+    default_priority = 500
+    formats = ("html",)
+
+    def run(self, **kwargs: Any) -> None:
+        for count, image in enumerate(list(self.document.findall(nodes.image))):
+            path = Path(self.env.srcdir, image["uri"])
+            if path.suffix != ".svg" or "jupyter_execute" not in path.parts:
+                continue
+            text = path.read_text(encoding="utf-8")
+            figure = image
+            while figure is not None and not isinstance(figure, nodes.figure):
+                figure = figure.parent
+            if "aria-label=" not in text.partition(">")[0]:
+                LOGGER.warning("A figure has no alternative text: use figures.show(figure, alt=...).", location=image)
+            if figure is None or not any(isinstance(child, nodes.caption) for child in figure):
+                LOGGER.warning("A figure has no caption: give its cell `mystnb: figure: caption:`.", location=image)
+            page = inline_svg(text, f"figure{count}")
+            image.replace_self(nodes.raw("", f'<div class="course-figure">{page}</div>', format="html"))
+
+
+def copy_handlers(app: Sphinx) -> None:
+    """Give the single-page builder every handler that the HTML builder has."""
+    handlers = app.registry.translation_handlers
+    if app.builder.name == "singlehtml" and "singlehtml" in handlers:
+        handlers["singlehtml"] = {**handlers["html"], **handlers["singlehtml"]}
+
+
+def drop_unused_script(app: Sphinx, error: Exception | None) -> None:
+    """Leave out the 1.5 MB of script that draws icons a second time; the icon font already holds them."""
+    if error is not None or not isinstance(app.builder, StandaloneHTMLBuilder):
+        return
+    for page in Path(app.outdir).rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        lean = re.sub(r"<script[^>]*fontawesome\.js[^>]*></script>|<link[^>]*fontawesome\.js[^>]*>", "", text)
+        if lean != text:
+            page.write_text(lean, encoding="utf-8")
+    for script in Path(app.outdir, "_static").rglob("fontawesome.js*"):
+        script.unlink()
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.add_post_transform(InlineFigures)
+    app.connect("builder-inited", copy_handlers)
+    app.connect("build-finished", drop_unused_script)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

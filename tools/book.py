@@ -1,0 +1,281 @@
+"""Build the book: run the chapters that changed, two at a time, then render every page.
+
+    python -m tools.book build      the book, in build/book
+    python -m tools.book serve      the book at a local address
+
+A chapter is run again when its code cells or the code that it imports change; its outputs wait in
+build/.jupyter_cache. Pages are rendered again when anything that they show changes. A build that fails
+leaves the last good book in its place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import multiprocessing
+import os
+import queue
+import re
+import shutil
+import subprocess
+import sys
+import time
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Annotated, Any
+
+import nbformat
+import typer
+from jupyter_cache import get_cache
+from jupyter_cache.base import CacheBundleIn, JupyterCacheAbstract
+from myst_nb.core.read import is_myst_markdown_notebook, myst_nb_reader_plugin
+from nbclient import NotebookClient
+from nbclient.exceptions import CellControlSignal
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from sphinx_external_toc.parsing import parse_toc_yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+BUILD = ROOT / "build"
+CACHE = BUILD / ".jupyter_cache"
+RENDERED = BUILD / "_build"
+BOOK = BUILD / "book"
+STAMP = BUILD / "book.stamp"
+
+LIBRARY = ["course_lib/*.py", "course_lib/models/**/*.py", "course_lib/data/**/*", "benchmarks/**/*.json"]
+"""What a chapter may import or read: a change here runs the chapters again."""
+
+SHOWN = ["_*.yml", "package-lock.json", "tools/book.py", "book/**/*", "exercises/**/*"]
+"""What pages are made of beside the library: a change here renders them again."""
+
+SECONDS_PER_CELL = 900
+JOBS = 2
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, rich_markup_mode=None)
+console = Console(stderr=True, highlight=False)
+
+
+class BookError(Exception):
+    """Something that stops the build, as one sentence with a remedy."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A chapter that has been executed."""
+
+    path: Path
+    notebook: nbformat.NotebookNode
+    seconds: float
+
+
+def digest(patterns: list[str]) -> str:
+    """One hash over the names and contents of all files that match."""
+    files = {path for pattern in patterns for path in ROOT.glob(pattern) if path.is_file()}
+    total = hashlib.sha256()
+    for path in sorted(files):
+        if {"__pycache__", ".ipynb_checkpoints"}.isdisjoint(path.parts):
+            total.update(f"{path.relative_to(ROOT).as_posix()}\0".encode())
+            total.update(hashlib.sha256(path.read_bytes()).digest())
+    return total.hexdigest()
+
+
+def find_chapters() -> list[Path]:
+    """The pages of the table of contents that hold code to run."""
+    documents = parse_toc_yaml(ROOT / "_toc.yml")
+    paths = [ROOT / f"{name}.md" for name in documents]
+    for path in paths:
+        if not path.is_file():
+            raise BookError(f"_toc.yml names {path.relative_to(ROOT)}, which does not exist: write it or remove it.")
+    return [path for path in paths if is_myst_markdown_notebook(path.read_text(encoding="utf-8"))]
+
+
+def find_stale(chapters: list[Path], cache: JupyterCacheAbstract, library: str) -> list[Path]:
+    """Chapters whose outputs are not in the cache, or were made with other code."""
+    stale = []
+    for path in chapters:
+        try:
+            record = cache.match_cache_notebook(myst_nb_reader_plugin(str(path)))
+        except KeyError:
+            stale.append(path)
+        else:
+            if record.data.get("library") != library:
+                stale.append(path)
+    return stale
+
+
+_progress: Any = None
+
+
+def _start_worker(progress: Any) -> None:
+    global _progress
+    _progress = progress
+
+
+def run_chapter(path: Path) -> Run:
+    """Execute a chapter in a kernel of its own, and say which cell failed if one does."""
+    notebook = myst_nb_reader_plugin(str(path))
+    at: dict[str, int] = {}
+
+    def note_start(cell: nbformat.NotebookNode, cell_index: int) -> None:
+        at["cell"] = cell_index
+
+    def note_end(cell: nbformat.NotebookNode, cell_index: int, execute_reply: dict[str, Any]) -> None:
+        if cell.cell_type == "code":
+            _progress.put(path)
+
+    client = NotebookClient(
+        notebook,
+        timeout=SECONDS_PER_CELL,
+        kernel_name="python3",
+        record_timing=False,  # a timed cell would never match its source again
+        extra_arguments=["--log-level=40"],
+        resources={"metadata": {"path": str(path.parent)}},
+        on_cell_start=note_start,
+        on_cell_executed=note_end,
+    )
+    begin = time.perf_counter()
+    try:
+        client.execute()
+    except (CellControlSignal, RuntimeError) as error:
+        index = at.get("cell", 0)
+        line = notebook.metadata["source_map"][index]
+        first = notebook.cells[index].source.partition("\n")[0]
+        trace = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+        name = path.relative_to(ROOT)
+        raise BookError(f"{name}, line {line}: the cell that starts with `{first}` failed.\n{trace}") from None
+    return Run(path, notebook, time.perf_counter() - begin)
+
+
+def run_stale(chapters: list[Path], cache: JupyterCacheAbstract, library: str) -> None:
+    """Execute chapters side by side and keep each one's outputs as soon as it is done."""
+    os.environ.update(OMP_NUM_THREADS="1", PYTHONHASHSEED="0", IPYTHONDIR=str(BUILD / "ipython"))
+    context = multiprocessing.get_context("spawn")
+    done_cells: Any = context.Queue()
+    failures = []
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    pool = ProcessPoolExecutor(JOBS, mp_context=context, initializer=_start_worker, initargs=(done_cells,))
+    try:
+        with Progress(*columns, console=console) as bars:
+            tasks = {}
+            for path in chapters:
+                cells = [c for c in myst_nb_reader_plugin(str(path)).cells if c.cell_type == "code"]
+                tasks[path] = bars.add_task(f"run {path.parent.name}", total=len(cells))
+            waiting: set[Future[Run]] = {pool.submit(run_chapter, path) for path in chapters}
+            while waiting:
+                with contextlib.suppress(queue.Empty):
+                    bars.advance(tasks[done_cells.get(timeout=0.2)])
+                for future in [future for future in waiting if future.done()]:
+                    waiting.remove(future)
+                    try:
+                        run = future.result()
+                    except BookError as error:
+                        failures.append(str(error))
+                        continue
+                    data = {"execution_seconds": run.seconds, "library": library}
+                    bundle = CacheBundleIn(run.notebook, str(run.path), data=data)
+                    cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+                    bars.update(tasks[run.path], completed=bars.tasks[tasks[run.path]].total)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in multiprocessing.active_children():
+            process.terminate()
+    if failures:
+        raise BookError("\n\n".join(failures))
+
+
+def vendor_katex() -> None:
+    """Copy the style sheet and fonts of the typeset maths to where the pages are made."""
+    if shutil.which("node") is None:
+        raise BookError("Maths is typeset with Node.js, which is not there: install the Debian package `nodejs`.")
+    source = ROOT / "node_modules" / "katex" / "dist"
+    if not source.is_dir():
+        raise BookError("KaTeX is not there: run `npm ci` in the repository's root.")
+    target = BUILD / "vendor" / "katex"
+    shutil.rmtree(target, ignore_errors=True)
+    (target / "fonts").mkdir(parents=True)
+    shutil.copy(source / "katex.min.css", target)
+    for font in source.glob("fonts/*.woff2"):
+        shutil.copy(font, target / "fonts")
+
+
+def render() -> None:
+    """Render every page afresh; any warning is a failure."""
+    command = [str(Path(sys.executable).with_name("jupyter-book")), "build", str(ROOT)]
+    command += ["--path-output", str(BUILD), "--all", "-n", "-W", "--keep-going", "-q"]
+    with console.status("render the pages"):
+        result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if result.returncode:
+        warnings = re.sub(r"\x1b\[[0-9;]*m", "", result.stderr).strip()
+        raise BookError(f"The pages could not be rendered without a warning.\n{warnings}")
+
+
+def publish() -> None:
+    """Put the rendered pages in the place of the last good book."""
+    fresh = BOOK.with_name("book.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    shutil.copytree(RENDERED / "html", fresh, ignore=shutil.ignore_patterns(".buildinfo", ".doctrees"))
+    shutil.rmtree(BOOK, ignore_errors=True)
+    fresh.rename(BOOK)
+
+
+def build_book() -> bool:
+    """Bring build/book up to date; False where it was already.
+
+    Raises:
+        BookError: if a chapter's cell fails, a page has a warning, or a tool is missing.
+    """
+    library = digest(LIBRARY)
+    shown = hashlib.sha256((library + digest(SHOWN)).encode()).hexdigest()
+    if BOOK.is_dir() and STAMP.is_file() and STAMP.read_text(encoding="utf-8") == shown:
+        return False
+    STAMP.unlink(missing_ok=True)
+    vendor_katex()
+    cache = get_cache(str(CACHE))
+    run_stale(find_stale(find_chapters(), cache, library), cache, library)
+    render()
+    publish()
+    STAMP.write_text(shown, encoding="utf-8")
+    return True
+
+
+@app.command()
+def build() -> None:
+    """Run what changed, render every page, and put the book into build/book."""
+    begin = time.perf_counter()
+    try:
+        changed = build_book()
+    except BookError as error:
+        console.print(str(error), style="red", markup=False)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        console.print("Stopped. Chapters that were done are kept; start again to go on.")
+        raise typer.Exit(130) from None
+    what = f"built in {time.perf_counter() - begin:.0f} s" if changed else "already up to date"
+    console.print(f"The book is {what}: {BOOK / 'index.html'}")
+
+
+class _Handler(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing for each request."""
+
+
+@app.command()
+def serve(port: Annotated[int, typer.Option(help="0 picks a free one.")] = 8000) -> None:
+    """Show build/book at an address of this machine, until Ctrl-C."""
+    if not BOOK.is_dir():
+        console.print("There is no book yet: run `python -m tools.book build` first.")
+        raise typer.Exit(1)
+    handler = functools.partial(_Handler, directory=str(BOOK))
+    with ThreadingHTTPServer(("127.0.0.1", port), handler) as server:
+        console.print(f"The book is at http://127.0.0.1:{server.server_address[1]}/ (stop with Ctrl-C)")
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            console.print("Stopped.")
+
+
+if __name__ == "__main__":
+    app()
