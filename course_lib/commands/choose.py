@@ -1,0 +1,18 @@
+"""What a command line's words stand for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from course_lib.grading.classroom import Classroom, default_class
+from course_lib.grading.spec import Assignment, assignment, assignments
+
+
+def chosen(slug: str | None) -> list[Assignment]:
+    """The assignment of this slug, or all."""
+    return list(assignments().values()) if slug is None else [assignment(slug)]
+
+
+def classroom(folder: Path | None) -> Classroom:
+    """The class in this folder, or the default one."""
+    return Classroom(folder.resolve() if folder else default_class())

@@ -1,0 +1,42 @@
+"""nbgrader's settings for this course, for `course`, `nbgrader` and the formgrader alike.
+
+A class lives in `class/`, or in the folder that the environment variable COURSE_CLASS names: its
+submissions, autograded notebooks, feedback, results and gradebook. Start `nbgrader` and `jupyter lab`
+from the folder that holds this file.
+"""
+
+import os
+from pathlib import Path
+
+c = get_config()  # noqa: F821 (traitlets hands it in)
+
+repository = Path(__file__).resolve().parent
+classroom = Path(os.environ.get("COURSE_CLASS") or repository / "class").resolve()
+classroom.mkdir(parents=True, exist_ok=True)
+
+c.CourseDirectory.root = str(classroom)
+c.CourseDirectory.source_directory = os.path.relpath(repository / "build" / "source", classroom)
+c.CourseDirectory.release_directory = os.path.relpath(repository / "exercises", classroom)
+
+# What a student finds where the answer goes.
+c.ClearSolutions.code_stub = {"python": 'raise NotImplementedError("write your answer here")'}
+c.ClearSolutions.text_stub = "Write your answer here."
+
+# Submissions are read by the course's own reader, which survives any file, and their scores come from
+# the course's results; no notebook is executed.
+c.Autograde.exporter_class = "course_lib.grading.nbgrader_plugin.SubmissionExporter"
+c.Autograde.sanitize_preprocessors = [
+    "nbgrader.preprocessors.ClearOutput",
+    "nbgrader.preprocessors.OverwriteKernelspec",
+    "nbgrader.preprocessors.OverwriteCells",
+    "nbgrader.preprocessors.CheckCellMetadata",
+]
+c.Autograde.autograde_preprocessors = [
+    "course_lib.grading.nbgrader_plugin.CommitResults",
+    "nbgrader.preprocessors.SaveAutoGrades",
+    "nbgrader.preprocessors.AssignLatePenalties",
+    "nbgrader.preprocessors.CheckCellMetadata",
+]
+
+# Feedback pages ask nothing of any other host.
+c.GenerateFeedback.exporter_class = "course_lib.grading.nbgrader_plugin.FeedbackExporter"
