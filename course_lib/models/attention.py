@@ -9,7 +9,8 @@ Sources:
     Lee et al., "Set Transformer", 2019, section 3 (attention as an operator on sets).
     Milakov and Gimelshein, "Online normalizer calculation for softmax", 2018, section 3.
     Rabe and Staats, "Self-attention Does Not Need O(n²) Memory", 2021, section 2.
-    Dao et al., "FlashAttention: Fast and Memory-Efficient Exact Attention", 2022, section 3.
+    Dao et al., "FlashAttention: Fast and Memory-Efficient Exact Attention with IO-Awareness",
+        2022, section 3.
     Su et al., "RoFormer: Enhanced Transformer with Rotary Position Embedding", 2021, section 3.
 
 Chapter: 04-attention-layer.
