@@ -7,6 +7,7 @@ cases too; the arrays travel beside it, for the student's own notebook.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -159,15 +160,26 @@ def _compare_numbers(expected: Any, actual: Any, part: str) -> Finding | None:
     close = torch.isclose(have64, want64, rtol=tolerance.relative, atol=tolerance.absolute, equal_nan=True)
     if bool(close.all()):
         return None
-    gap = (have64 - want64).abs()[~close].max().item()
     wrong = int((~close).sum())
-    message = f"{wrong} of {want.numel()} entries of {part} differ, by up to {gap:.2g}."
+    gap = _relative_gap(want64, have64)
+    message = f"{wrong} of {want.numel()} entries of {part} differ{gap}." if want.dim() else f"{part} differs{gap}."
     return Finding("values", message, part, want, have)
+
+
+def _relative_gap(want: torch.Tensor, have: torch.Tensor) -> str:
+    """How far off, against the largest entry; in whole percent, so that no expected value can be read from it."""
+    scale = want.abs().max().item()
+    ratio = (have - want).abs().max().item() / scale if scale > 0 else math.inf
+    if not math.isfinite(ratio):
+        return ""
+    if ratio >= 10:
+        return f", by up to {ratio:.0f} times the largest expected entry"
+    return f", by {f'up to {100 * ratio:.0f}' if ratio >= 0.01 else 'less than 1'} % of the largest expected entry"
 
 
 def _compare_gradients(expected: Mapping[str, Any], actual: Mapping[str, Any]) -> Finding | None:
     for name, want in expected.items():
-        part = f"the gradient by {'argument ' + str(int(name) + 1) if name.isdigit() else name}"
+        part = f"the gradient with respect to {'argument ' + str(int(name) + 1) if name.isdigit() else name}"
         have = actual.get(name)
         if want is None:
             want = None if have is None else torch.zeros_like(have)

@@ -61,12 +61,13 @@ class ExerciseCases:
 
 @dataclass(frozen=True)
 class LineResult:
-    """What one rubric line earned, and if it did not, why."""
+    """What one rubric line earned, and if it did not, why; ``case`` is the index of the first case that differs."""
 
     line: RubricLine
     earned: float
     finding: Finding | None = None
     mistake: str | None = None
+    case: int | None = None
 
 
 @dataclass(frozen=True)
@@ -107,17 +108,16 @@ def judge(exercise: ExerciseCases, ask: Ask, *, source: str | None = None) -> Ex
         if final is not None:
             results.append(LineResult(line, 0.0, final))
             continue
-        replies = [ask(line.cases[0].probe)]
-        failure = replies[0].failure
-        if failure is not None and failure.kind in FINAL:
-            final = compare(line.cases[0].expected, replies[0], returns=exercise.returns)
-            results.append(LineResult(line, 0.0, final))
-            continue
-        replies += [ask(case.probe) for case in line.cases[1:]]
-        results.append(_judge_line(exercise, line, replies, banned))
-        finding = results[-1].finding
-        if finding is not None and finding.kind in FINAL:
-            final = finding
+        replies: list[Reply] = []
+        for number, case in enumerate(line.cases):
+            replies.append(ask(case.probe))
+            failure = replies[-1].failure
+            if failure is not None and failure.kind in FINAL:
+                final = compare(case.expected, replies[-1], returns=exercise.returns)
+                results.append(LineResult(line, 0.0, final, case=number))
+                break
+        else:
+            results.append(_judge_line(exercise, line, replies, banned))
     return ExerciseResult(exercise, results)
 
 
@@ -128,8 +128,9 @@ def _judge_line(exercise: ExerciseCases, line: RubricLine, replies: Sequence[Rep
     if banned is not None:
         message = f"it uses {banned}, which does the exercise's work; write the computation itself."
         return LineResult(line, 0.0, Finding("banned", message))
-    pairs = zip(line.cases, replies, strict=True)
-    difference = next((f for case, r in pairs if (f := compare(case.expected, r, returns=exercise.returns))), None)
+    found = [compare(case.expected, r, returns=exercise.returns) for case, r in zip(line.cases, replies, strict=True)]
+    number = next((i for i, finding in enumerate(found) if finding), None)
+    difference = None if number is None else found[number]
     broken = next((text for p in line.properties if (text := p.broken(replies))), None)
     if difference is None and broken is None:
         return LineResult(line, line.points)
@@ -144,8 +145,8 @@ def _judge_line(exercise: ExerciseCases, line: RubricLine, replies: Sequence[Rep
             difference.expected,
             difference.actual,
         )
-        return LineResult(line, 0.0, finding)
-    return LineResult(line, 0.0, difference, mistake)
+        return LineResult(line, 0.0, finding, case=number)
+    return LineResult(line, 0.0, difference, mistake, number)
 
 
 def _recognise(exercise: ExerciseCases, line: RubricLine, replies: Sequence[Reply]) -> str | None:
