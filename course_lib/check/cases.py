@@ -18,7 +18,7 @@ FORMAT = 1
 def save(exercises: Mapping[str, ExerciseCases], path: Path) -> None:
     """Write the cases of an assignment's exercises. The same cases give the same bytes."""
     value = {"format": FORMAT, "exercises": {name: _to_value(cases) for name, cases in exercises.items()}}
-    path.write_bytes(pack(value))
+    path.write_bytes(pack(value, trusted=True))
 
 
 def load(path: Path) -> dict[str, ExerciseCases]:
@@ -27,10 +27,13 @@ def load(path: Path) -> dict[str, ExerciseCases]:
     Raises:
         ValueRefused: the file is damaged or of another version of the course.
     """
-    value = unpack(path.read_bytes())
+    value = unpack(path.read_bytes(), trusted=True)
     if not isinstance(value, dict) or value.get("format") != FORMAT:
-        raise ValueRefused(f"{path} is not a case file of this version of the course; fetch the assignment again")
-    return {name: _from_value(item) for name, item in value["exercises"].items()}
+        raise ValueRefused("it is not a case file of this version of the course")
+    try:
+        return {name: _from_value(item) for name, item in value["exercises"].items()}
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise ValueRefused("it is a damaged case file") from error
 
 
 def _to_value(exercise: ExerciseCases) -> dict[str, Any]:

@@ -175,9 +175,9 @@ def _fails(wrong: Reply, case: Case) -> bool:
 
 
 def find_banned(source: str, banned: Sequence[str]) -> str | None:
-    """The first ruled-out name that the source mentions: as an attribute, an import, a name or a string.
+    """The first ruled-out name that the source mentions: as an attribute, an import, a name or in a getattr.
 
-    A name that cannot be parsed is no finding: the cell's own error will be.
+    Source that cannot be parsed is no finding: the cell's own error will be.
     """
     try:
         tree = ast.parse(source)
@@ -193,6 +193,8 @@ def find_banned(source: str, banned: Sequence[str]) -> str | None:
             seen.update({node.id} - own)
         elif isinstance(node, (ast.Import, ast.ImportFrom)):
             seen.update(alias.name.rsplit(".", 1)[-1] for alias in node.names)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "getattr":
+            seen.update(str(a.value).rsplit(".", 1)[-1] for a in node.args if isinstance(a, ast.Constant))
     return next((name for name in banned if name.rsplit(".", 1)[-1] in seen), None)
 
 

@@ -37,6 +37,7 @@ MAX_BYTES = 128 * 1024 * 1024
 MAX_DEPTH = 12
 MAX_ITEMS = 20_000
 MAX_TEXT = 200_000
+MAX_TREE_BYTES = 4 * 1024 * 1024
 
 
 class ValueRefused(ValueError):
@@ -58,20 +59,35 @@ class Seed:
     value: int
 
 
-def pack(value: Any) -> bytes:
+def pack(value: Any, *, trusted: bool = False) -> bytes:
     """Encode a value as bytes.
+
+    Args:
+        value: what to encode.
+        trusted: the value is the course's own and may have any number of items.
 
     Raises:
         ValueRefused: the value holds something that may not cross; the message says what and where.
     """
     tensors: dict[str, torch.Tensor] = {}
-    budget = [MAX_ITEMS, MAX_ELEMENTS]
-    tree = _encode(value, tensors, budget, "the value", 0)
-    return safetensors.torch.save(tensors, metadata={"tree": json.dumps(tree, separators=(",", ":"))})
+    budget = [_max_items(trusted), MAX_ELEMENTS]
+    try:
+        tree = json.dumps(_encode(value, tensors, budget, "the value", 0), separators=(",", ":"))
+        if len(tree) > MAX_TREE_BYTES and not trusted:
+            raise ValueRefused(f"the value holds {len(tree)} bytes of text and names, more than can be returned")
+        return safetensors.torch.save(tensors, metadata={"tree": tree})
+    except ValueRefused:
+        raise
+    except Exception as error:
+        raise ValueRefused(f"the value cannot be read ({type(error).__name__})") from error
 
 
-def unpack(blob: bytes) -> Any:
+def unpack(blob: bytes, *, trusted: bool = False) -> Any:
     """Decode what :func:`pack` wrote. Hostile bytes raise :class:`ValueRefused`, and allocate nothing large.
+
+    Args:
+        blob: the bytes.
+        trusted: they are a file of the course's own, of any number of items.
 
     Raises:
         ValueRefused: the bytes are not a value of ours.
@@ -79,14 +95,20 @@ def unpack(blob: bytes) -> Any:
     if len(blob) > MAX_BYTES:
         raise ValueRefused(f"a message of {len(blob)} bytes is larger than the {MAX_BYTES} allowed")
     try:
-        tensors = safetensors.torch.load(bytes(blob))
         size = int.from_bytes(blob[:8], "little")
+        if size > 2 * MAX_TREE_BYTES and not trusted:  # twice: it is JSON within JSON, with its quotes escaped
+            raise ValueRefused(f"a message whose header claims {size} bytes")
+        tensors = safetensors.torch.load(bytes(blob))
         tree = json.loads(json.loads(blob[8 : 8 + size])["__metadata__"]["tree"])
-        return _decode(tree, tensors, [MAX_ITEMS], 0)
+        return _decode(tree, tensors, [_max_items(trusted)], 0)
     except ValueRefused:
         raise
     except Exception as error:
         raise ValueRefused(f"a message that is not a value ({type(error).__name__})") from error
+
+
+def _max_items(trusted: bool) -> int:
+    return 10_000_000 if trusted else MAX_ITEMS
 
 
 def _encode(value: Any, tensors: dict[str, torch.Tensor], budget: list[int], where: str, depth: int) -> Any:
@@ -115,8 +137,8 @@ def _encode(value: Any, tensors: dict[str, torch.Tensor], budget: list[int], whe
         ]
         return {"list" if kind is list else "tuple": items}
     if kind is dict:
-        if not all(type(key) is str for key in value):
-            raise ValueRefused(f"{where} is a dict whose keys are not all strings")
+        if not all(type(key) is str and len(key) <= MAX_TEXT for key in value):
+            raise ValueRefused(f"{where} is a dict whose keys are not all short strings")
         return {
             "dict": {key: _encode(item, tensors, budget, f"{where}[{key!r}]", depth + 1) for key, item in value.items()}
         }
@@ -124,14 +146,22 @@ def _encode(value: Any, tensors: dict[str, torch.Tensor], budget: list[int], whe
         return {"code": [value.source, value.name]}
     if kind is Seed:
         return {"seed": value.value}
-    if isinstance(value, np.generic):
-        return _encode(value.item(), tensors, budget, where, depth)
+    if issubclass(kind, np.generic):
+        item = np.generic.item(value)
+        if type(item) not in (bool, int, float, str):
+            raise ValueRefused(f"{where} is a NumPy value of type {kind.__name__}; a number was expected")
+        return _encode(item, tensors, budget, where, depth)
     if kind is np.ndarray:
         if value.dtype.kind not in "biuf":
             raise ValueRefused(f"{where} is a NumPy array of dtype {value.dtype}; numbers or booleans were expected")
         if value.size > budget[1]:
             raise ValueRefused(f"{where} has {value.size} elements, more than can be returned")
-        value, kind = torch.from_numpy(np.ascontiguousarray(value).reshape(value.shape)), torch.Tensor
+        try:
+            value, kind = torch.from_numpy(np.array(value, order="C")), torch.Tensor
+        except (TypeError, ValueError):
+            raise ValueRefused(
+                f"{where} is a NumPy array of dtype {value.dtype}, which PyTorch does not know"
+            ) from None
     if kind in (torch.Tensor, torch.nn.Parameter):
         tensors[str(len(tensors))] = _plain(value, budget, where)
         return {"tensor": len(tensors) - 1}
@@ -141,21 +171,26 @@ def _encode(value: Any, tensors: dict[str, torch.Tensor], budget: list[int], whe
 
 
 def _plain(tensor: torch.Tensor, budget: list[int], where: str) -> torch.Tensor:
-    if tensor.layout != torch.strided or tensor.device.type != "cpu":
-        raise ValueRefused(f"{where} is a {tensor.layout} tensor on {tensor.device}; a dense CPU tensor was expected")
+    if tensor.is_nested or tensor.layout != torch.strided or tensor.device.type != "cpu":
+        kind = "nested" if tensor.is_nested else f"{tensor.layout}"
+        raise ValueRefused(f"{where} is a {kind} tensor on {tensor.device}; a dense CPU tensor was expected")
     if tensor.dtype not in DTYPES:
         raise ValueRefused(f"{where} is a tensor of {tensor.dtype}, which is not accepted")
     budget[1] -= tensor.numel()
     if budget[1] < 0:
         raise ValueRefused(f"{where}, of shape {tuple(tensor.shape)}, is larger than can be returned")
-    return tensor.detach().clone(memory_format=torch.contiguous_format)
+    return tensor.detach().resolve_neg().clone(memory_format=torch.contiguous_format)
 
 
 def _decode(tree: Any, tensors: dict[str, torch.Tensor], budget: list[int], depth: int) -> Any:
     budget[0] -= 1
     if depth > MAX_DEPTH or budget[0] < 0:
         raise ValueRefused("a message nested too deeply or with too many items")
-    if tree is None or type(tree) in (bool, int, float, str):
+    if tree is None or type(tree) in (bool, float, str):
+        return tree
+    if type(tree) is int:
+        if abs(tree) >= 2**63:
+            raise ValueRefused("an integer beyond 64 bits")
         return tree
     ((kind, body),) = tree.items()
     if kind == "float":
