@@ -45,7 +45,15 @@ RENDERED = BUILD / "_build"
 BOOK = BUILD / "book"
 STAMP = BUILD / "book.stamp"
 
-LIBRARY = ["course_lib/*.py", "course_lib/models/**/*.py", "course_lib/data/**/*", "benchmarks/**/*.json"]
+LIBRARY = [
+    "course_lib/__init__.py",
+    "course_lib/figures.py",
+    "course_lib/metrics.py",
+    "course_lib/training.py",
+    "course_lib/models/**/*.py",
+    "course_lib/data/**/*",
+    "benchmarks/**/*.json",
+]
 """What a chapter may import or read: a change here runs the chapters again."""
 
 SHOWN = ["_*.yml", "package-lock.json", "tools/book.py", "book/**/*", "exercises/**/*"]
@@ -162,7 +170,7 @@ def run_stale(chapters: list[Path], cache: JupyterCacheAbstract, library: str) -
             tasks = {}
             for path in chapters:
                 cells = [c for c in myst_nb_reader_plugin(str(path)).cells if c.cell_type == "code"]
-                tasks[path] = bars.add_task(f"run {path.parent.name}", total=len(cells))
+                tasks[path] = bars.add_task(f"run {path.relative_to(ROOT)}", total=len(cells))
             waiting: set[Future[Run]] = {pool.submit(run_chapter, path) for path in chapters}
             while waiting:
                 with contextlib.suppress(queue.Empty):

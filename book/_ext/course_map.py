@@ -19,9 +19,9 @@ from sphinx.util.docutils import SphinxDirective
 
 SYLLABUS = Path(__file__).parents[1] / "syllabus.yml"
 
-WIDTH, HEIGHT = 132, 78
-STEP_X, STEP_Y = 164, 122
-MARGIN = 8
+WIDTH, HEIGHT = 116, 84
+STEP_X, STEP_Y = 138, 120
+MARGIN = 4
 
 
 class MapNode(nodes.General, nodes.Element):
@@ -46,7 +46,7 @@ def draw_arrow(start: dict[str, Any], end: dict[str, Any]) -> str:
         y0 = y1 = y0 + HEIGHT // 2
     else:
         # Arrows that enter one box from several sides keep apart along its upper edge.
-        shift = 24 * ((x0 > x1) - (x0 < x1))
+        shift = 20 * ((x0 > x1) - (x0 < x1))
         x0, x1 = x0 + WIDTH // 2, x1 + WIDTH // 2 + shift
         y0 = y0 + HEIGHT
     return f'<line x1="{x0}" y1="{y0}" x2="{x1}" y2="{y1}" marker-end="url(#map-arrow)"/>'
@@ -55,7 +55,7 @@ def draw_arrow(start: dict[str, Any], end: dict[str, Any]) -> str:
 def draw_box(chapter: dict[str, Any], target: str | None) -> str:
     """A chapter's box, a link where the chapter is written."""
     x, y = corner(chapter)
-    lines = [chapter["slug"][:2], *textwrap.wrap(chapter["title"], 17)]
+    lines = [chapter["slug"][:2], *textwrap.wrap(chapter["title"], 14)]
     if target is None:
         lines.append("to come")
     top = y + HEIGHT / 2 - 7.5 * (len(lines) - 1) + 4
@@ -98,7 +98,7 @@ def describe(chapter: dict[str, Any], known: dict[str, dict[str, Any]]) -> str:
 
 
 class ChapterMap(SphinxDirective):
-    """The directive; its content is the figure's caption."""
+    """The directive; its content says what the map shows."""
 
     has_content = True
 
@@ -106,9 +106,8 @@ class ChapterMap(SphinxDirective):
         self.env.note_dependency(str(SYLLABUS))
         figure = nodes.figure("", MapNode(), names=["fig-chapter-map"])
         self.state.document.note_explicit_target(figure, figure)
-        children, messages = self.state.inline_text(" ".join(self.content), self.lineno)
-        figure += nodes.caption("", "", *children)
-        return [figure, *messages, MapNode(listed=True)]
+        caption, messages = self.state.inline_text(" ".join(self.content), self.lineno)
+        return [MapNode(), nodes.paragraph("", "", *caption), *messages, MapNode(listed=True)]
 
 
 class FillMap(SphinxPostTransform):
