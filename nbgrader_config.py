@@ -39,4 +39,7 @@ c.Autograde.autograde_preprocessors = [
 ]
 
 # Feedback pages ask nothing of any other host.
-c.GenerateFeedback.exporter_class = "course_lib.grading.nbgrader_plugin.FeedbackExporter"
+c.GenerateFeedback.exporter_class = "course_lib.grading.feedback.FeedbackExporter"
+
+# Names with commas, quotes or a leading "=" stay names.
+c.ExportApp.plugin_class = "course_lib.grading.export.CsvExport"
