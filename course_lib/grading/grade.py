@@ -1,0 +1,387 @@
+"""Grade one submission: run it, draw hidden cases, compare, and give each exercise what it deserves.
+
+The controller's side. It never runs a student's code: it asks a session, which runs it elsewhere, and
+compares the arrays that come back with its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import platform
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from course_lib.check.compare import Finding, describe_failure
+from course_lib.check.judge import Ask, ExerciseResult, LineResult, judge
+from course_lib.check.probe import Failure, Probe, Reply
+from course_lib.check.report import render_html
+from course_lib.grading import solution
+from course_lib.grading.draw import PUBLIC_SEED, draw, hidden_seed
+from course_lib.grading.ingest import Submission, read_submission
+from course_lib.grading.limits import Limits
+from course_lib.grading.results import ExerciseScore, LineScore, Result
+from course_lib.grading.session import Budget, Launcher, Session
+from course_lib.grading.solution import answers, given_cells
+from course_lib.grading.spec import Assignment, Exercise
+
+PACKAGE = Path(__file__).resolve().parents[1]
+SAID_BY_STUDENT = {"raised", "refused", "state", "structure", "missing", "not_written"}
+"""Kinds of findings whose text may hold words from the student's process."""
+
+ENGINE = threading.Lock()
+"""Held while reference code runs or arrays are compared: both use PyTorch's default dtype and generator,
+which belong to the whole process. It is let go while a session works."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One way to run a submission's cells: with its added cells or without, with stand-ins for some exercises."""
+
+    added: bool = False
+    stand_ins: frozenset[str] = frozenset()
+
+    @property
+    def note(self) -> str:
+        """What the student is told where this attempt gave the better score."""
+        parts = []
+        if self.stand_ins:
+            parts.append(f"with a working {', '.join(sorted(self.stand_ins))} in the place of yours")
+        if self.added:
+            parts.append("with the cells you added or changed")
+        return f"It was graded {' and '.join(parts)}." if parts else ""
+
+
+@dataclass
+class Graded:
+    """What an exercise has earned so far, and in which attempt."""
+
+    result: ExerciseResult
+    attempt: Attempt
+    errors: Mapping[str, Failure] = field(default_factory=dict)
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing is left to earn."""
+        return self.result.earned >= self.result.points
+
+
+def grade_submission(
+    path: Path, spec: Assignment, *, secret: bytes, launcher: Launcher, limits: Limits | None = None
+) -> Result:
+    """Grade a submitted notebook.
+
+    Args:
+        path: the file as it was handed in.
+        spec: of the assignment.
+        secret: of the class; decides the hidden cases together with what was submitted.
+        launcher: runs the student's code.
+        limits: how much the submission may use.
+
+    Raises:
+        RunnerFault: this machine could not run it; there is no score.
+        SpecError: the assignment contradicts itself.
+    """
+    started = time.monotonic()
+    submission = read_submission(path, spec=spec)
+    seconds = {"ingest": time.monotonic() - started}
+    return grade_read(submission, spec, secret=secret, launcher=launcher, limits=limits, seconds=seconds)
+
+
+def grade_read(
+    submission: Submission,
+    spec: Assignment,
+    *,
+    secret: bytes,
+    launcher: Launcher,
+    limits: Limits | None = None,
+    seconds: Mapping[str, float] | None = None,
+) -> Result:
+    """Grade a notebook that :func:`read_submission` has read. Raises what :func:`grade_submission` raises."""
+    limits = limits or Limits()
+    hashes = hashes_of(submission, spec, secret=secret, launcher=launcher, limits=limits)
+    common: dict[str, Any] = {
+        "key": key_of(hashes),
+        "assignment": spec.slug,
+        "hashes": hashes,
+        "protections": launcher.name,
+    }
+    if submission.verdict != "ok":
+        return Result(
+            **common,
+            verdict=submission.verdict,
+            exercises=tuple(_nothing(exercise, submission.verdict) for exercise in spec.exercises),
+            notes=submission.notes,
+            needs_person=("the notebook cannot be read",),
+            seconds=seconds or {},
+        )
+    grading = _Grading(submission, spec, secret, launcher, limits)
+    started = time.monotonic()
+    with ENGINE:
+        graded = grading.run()
+        scores = tuple(grading.score(exercise, graded[exercise.name]) for exercise in spec.exercises)
+    total = time.monotonic() - started
+    spent = {**(seconds or {}), "student": grading.budget.spent, "waiting": grading.waited, "grading": total}
+    needs = [f"the limit on {name} was reached" for name in grading.budget.limits_hit]
+    return Result(
+        **common,
+        verdict="graded",
+        exercises=scores,
+        written=tuple(q.name for q in spec.written if submission.written.get(q.name, "").strip()),
+        notes=tuple(submission.notes),
+        needs_person=tuple(needs),
+        limits_hit=tuple(grading.budget.limits_hit),
+        seconds={name: round(value, 4) for name, value in spent.items()},
+    )
+
+
+class _Grading:
+    """The grading of one submission; its methods run with :data:`ENGINE` held."""
+
+    def __init__(
+        self, submission: Submission, spec: Assignment, secret: bytes, launcher: Launcher, limits: Limits
+    ) -> None:
+        self.submission, self.spec, self.launcher, self.limits = submission, spec, launcher, limits
+        self.budget = Budget(limits.submission_seconds)
+        self.waited = 0.0
+        self.seeds = {
+            e.name: hidden_seed(secret, slug=spec.slug, exercise=e.name, submission=submission.sha256)
+            for e in spec.exercises
+        }
+        self.random_seed = int.from_bytes(hmac.digest(secret, submission.sha256.encode(), "sha256")[:7], "big")
+        self.public: dict[Attempt, Session] = {}
+
+    def run(self) -> dict[str, Graded]:
+        """The best result of each exercise over the attempts that can help it."""
+        try:
+            graded = self._attempt(Attempt(), self.spec.exercises)
+            alone = {name: item.full for name, item in graded.items()}
+            for attempt, exercises in self._further_attempts(graded, alone):
+                for name, item in self._attempt(attempt, exercises).items():
+                    if item.result.earned > graded[name].result.earned:
+                        graded[name] = item
+            for item in graded.values():
+                item.result = self._presentable(item)
+            return graded
+        finally:
+            for session in self.public.values():
+                session.close()
+
+    def score(self, exercise: Exercise, graded: Graded) -> ExerciseScore:
+        """The exercise's score with its feedback."""
+        notes = [graded.attempt.note] if graded.attempt.note else []
+        failure = graded.errors.get(exercise.name)
+        if failure is not None and not graded.full:
+            where = f" (line {failure.frames[-1].line})" if failure.frames else ""
+            notes.append(f"Your cell did not run to its end: {describe_failure(failure).rstrip('.')}{where}.")
+        lines = [
+            LineScore(
+                r.line.name,
+                r.line.points,
+                r.earned,
+                "" if r.finding is None else r.finding.kind,
+                "" if r.finding is None else r.finding.message.split("\n", 1)[0][:300],
+                r.mistake or "",
+            )
+            for r in graded.result.lines
+        ]
+        page = render_html(graded.result, reveal=False, notes=notes)
+        return ExerciseScore(exercise.name, tuple(lines), tuple(notes), page)
+
+    def _further_attempts(
+        self, graded: Mapping[str, Graded], alone: Mapping[str, bool]
+    ) -> Iterator[tuple[Attempt, Sequence[Exercise]]]:
+        """Attempts that may earn more, each with the exercises it may help, least intrusive first."""
+        for added in (False, True):
+            if added and not self.submission.added:
+                return
+            groups: dict[frozenset[str], list[Exercise]] = {}
+            for exercise in self.spec.exercises:
+                if graded[exercise.name].full:
+                    continue
+                wrong = frozenset(n for n in self._used(exercise) if n in self.spec.stand_ins and not alone[n])
+                for stand_ins in {frozenset(), wrong} if added else {wrong}:
+                    if added or stand_ins:
+                        groups.setdefault(stand_ins, []).append(exercise)
+            for stand_ins, exercises in sorted(groups.items(), key=lambda item: sorted(item[0])):
+                left = [exercise for exercise in exercises if not graded[exercise.name].full]
+                if left:
+                    yield Attempt(added, stand_ins), left
+
+    def _used(self, exercise: Exercise) -> set[str]:
+        """Names of the exercises that this one may call, through others too."""
+        found: set[str] = set()
+        todo = list(exercise.uses)
+        while todo:
+            name = todo.pop()
+            if name not in found:
+                found.add(name)
+                todo += self.spec.exercise(name).uses
+        return found
+
+    def _attempt(self, attempt: Attempt, exercises: Iterable[Exercise]) -> dict[str, Graded]:
+        session = self._open(attempt)
+        try:
+            results = {}
+            for exercise in exercises:
+                cases = draw(self.spec, exercise, seed=self.seeds[exercise.name])
+                result = judge(cases, self._outside(session.ask), source=self._source(exercise, attempt))
+                results[exercise.name] = Graded(result, attempt, session.errors)
+            return results
+        finally:
+            session.close()
+
+    def _open(self, attempt: Attempt) -> Session:
+        with _elsewhere():
+            started = time.monotonic()
+            cells = self._cells(attempt)
+            session = self.launcher.session(cells, limits=self.limits, budget=self.budget, seed=self.random_seed)
+            self.waited += time.monotonic() - started
+            return session
+
+    def _outside(self, ask: Ask) -> Ask:
+        """The session works while other submissions are compared here."""
+
+        def asking(probe: Probe) -> Reply:
+            with _elsewhere():
+                started = time.monotonic()
+                reply = ask(probe)
+                self.waited += time.monotonic() - started
+                return reply
+
+        return asking
+
+    def _source(self, exercise: Exercise, attempt: Attempt) -> str | None:
+        """The code that is looked through for what the exercise rules out."""
+        source = self.submission.cells.get(exercise.name)
+        if not attempt.added:
+            return source
+        return "\n\n".join([source or "", *(a.source for a in self.submission.added if exercise.name in a.source)])
+
+    def _cells(self, attempt: Attempt) -> list[tuple[str, str]]:
+        """The solution's cells in its order, with the student's answers in the place of the solved ones."""
+        cells: list[tuple[str, str]] = []
+        waiting = [(i, a) for i, a in enumerate(self.submission.added) if attempt.added]
+        before = [(f"added-{i}", a.source) for i, a in waiting if a.after is None]
+        for name, source in given_cells(self.spec.slug):
+            if name not in answers(self.spec.slug):
+                cells.append((name, source))
+                continue
+            cells += before
+            before = []
+            if name in attempt.stand_ins:
+                cells.append((name, self.spec.stand_ins[name]))
+            elif name in self.submission.cells:
+                cells.append((name, self.submission.cells[name]))
+            cells += [(f"added-{i}", a.source) for i, a in waiting if a.after == name]
+        return cells
+
+    def _presentable(self, graded: Graded) -> ExerciseResult:
+        """The result without any word that the student's process said after it had seen a hidden input.
+
+        Such words are replaced by what a fresh session says about the public cases.
+        """
+        exercise = self.spec.exercise(graded.result.exercise.name)
+        if not any(r.finding is not None and r.finding.kind in SAID_BY_STUDENT for r in graded.result.lines):
+            return graded.result
+        public = self._publicly(exercise, graded)
+        lines = [_spoken(hidden, shown) for hidden, shown in zip(graded.result.lines, public.lines, strict=True)]
+        return replace(graded.result, lines=lines)
+
+    def _publicly(self, exercise: Exercise, graded: Graded) -> ExerciseResult:
+        """The exercise judged on its public cases, in a session that sees no hidden input."""
+        if graded.attempt not in self.public:
+            self.public[graded.attempt] = self._open(graded.attempt)
+        cases = draw(self.spec, exercise, seed=PUBLIC_SEED)
+        ask = self._outside(self.public[graded.attempt].ask)
+        return judge(cases, ask, source=self._source(exercise, graded.attempt))
+
+
+def _spoken(hidden: LineResult, shown: LineResult) -> LineResult:
+    finding = hidden.finding
+    if finding is None or finding.kind not in SAID_BY_STUDENT:
+        return hidden
+    public = shown.finding
+    if public is not None and public.kind == finding.kind:
+        return replace(hidden, finding=replace(public, expected=None, actual=None))
+    sentences = {
+        "raised": "it raised an error, on other inputs than those you were given.",
+        "refused": "the return value cannot be read.",
+        "state": "the weights cannot be copied into your module.",
+        "structure": "the return value does not have the parts that were asked for.",
+        "missing": "it is not defined.",
+        "not_written": "not written yet.",
+    }
+    failure = None if finding.failure is None else Failure(finding.kind, message=sentences[finding.kind].rstrip("."))
+    return replace(hidden, finding=Finding(finding.kind, sentences[finding.kind], failure=failure))
+
+
+def _nothing(exercise: Exercise, why: str) -> ExerciseScore:
+    return ExerciseScore(exercise.name, tuple(LineScore(x.name, x.points, 0.0, "not_run", why) for x in exercise.lines))
+
+
+@contextmanager
+def _elsewhere() -> Iterator[None]:
+    """While a session works, others may use the engine."""
+    ENGINE.release()
+    try:
+        yield
+    finally:
+        ENGINE.acquire()
+
+
+def hashes_of(
+    submission: Submission, spec: Assignment, *, secret: bytes, launcher: Launcher, limits: Limits
+) -> dict[str, str]:
+    """What determines a result, by name."""
+    return {
+        "sources": submission.sha256,
+        "spec": _spec_hash(spec.slug),
+        "grader": _grader_hash(),
+        "environment": f"torch {torch.__version__}, numpy {np.__version__}, Python {platform.python_version()}",
+        "class": hmac.digest(secret, b"which class", "sha256").hex()[:16],
+        "runner": launcher.name,
+        "limits": _hash_text(json.dumps(asdict(limits), sort_keys=True)),
+    }
+
+
+def key_of(hashes: Mapping[str, str]) -> str:
+    """The name of the result that these hashes determine."""
+    return _hash_text(json.dumps(dict(hashes), sort_keys=True))
+
+
+@cache
+def _spec_hash(slug: str) -> str:
+    """The assignment's spec, its solution and the reference code."""
+    stem = slug.partition("-")[2].replace("-", "_")
+    specs = PACKAGE / "grading" / "specs"
+    shared = [PACKAGE / "models", PACKAGE / "data"]
+    files = [p for p in specs.glob("*.py") if stem in p.name or p.name.startswith("__") or p.stem == "_cases"]
+    files += [p for folder in shared for p in folder.rglob("*.py")]
+    files += sorted((solution.ROOT / "solutions" / slug).glob("*.py"))
+    return _hash_files(files)
+
+
+@cache
+def _grader_hash() -> str:
+    folders = [PACKAGE / "check", PACKAGE / "runner", PACKAGE / "grading"]
+    return _hash_files([p for folder in folders for p in folder.glob("*.py")])
+
+
+def _hash_files(files: Iterable[Path]) -> str:
+    digests = sorted((p.name, hashlib.sha256(p.read_bytes()).hexdigest()) for p in files)
+    return _hash_text(json.dumps(digests))
+
+
+def _hash_text(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,367 @@
+"""Talk to a student's code in a slot: run cells, ask probes, survive whatever it does.
+
+A :class:`Launcher` keeps one warm runner process and opens sessions. A :class:`Session` answers every
+probe with a reply: a fault of the student's code is a failure in that reply. Only a fault of this
+machine raises, as :class:`RunnerFault`, so that it can never become a score.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import IO, Any, Protocol, TypeVar
+
+from course_lib.check.probe import MAX_MESSAGE, Failure, Frame, Probe, Reply
+from course_lib.check.values import MAX_BYTES, ValueRefused, pack, unpack
+from course_lib.grading.limits import Limits
+from course_lib.runner import wire
+
+T = TypeVar("T")
+
+Cells = Sequence[tuple[str, str]]
+
+START_SECONDS = 120.0
+OPEN_SECONDS = 30.0
+LEASH_SECONDS = 10.0
+RETRIES = 2
+SAID_BY_A_SLOT = {"missing", "not_written", "raised", "state", "refused", "memory"}
+
+
+class RunnerFault(Exception):
+    """The runner could not do its work, through no fault of the submission."""
+
+
+@dataclass
+class Budget:
+    """Wall time that is left for a submission's code, over all its sessions."""
+
+    seconds: float
+    spent: float = 0.0
+    limits_hit: list[str] = field(default_factory=list)
+
+    @contextlib.contextmanager
+    def running(self, at_most: float) -> Iterator[float]:
+        """While the student's code runs; gives the deadline."""
+        started = time.monotonic()
+        try:
+            yield started + max(0.0, min(at_most, self.seconds - self.spent))
+        finally:
+            self.spent += time.monotonic() - started
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether nothing is left."""
+        return self.spent >= self.seconds
+
+
+class Session(Protocol):
+    """The objects of one submission, ready to be asked."""
+
+    errors: dict[str, Failure]
+
+    def ask(self, probe: Probe) -> Reply:
+        """Put one probe. Never raises for what the student's code does."""
+
+    def close(self) -> None:
+        """End the student's code."""
+
+
+class Launcher:
+    """Keeps a warm runner and opens slots in it; a runner that has died is replaced.
+
+    Args:
+        command: starts the runner; the number of its control socket is added at the end.
+        environment: the runner's whole environment.
+        name: ``sandbox`` or ``unsafe-local``; written into each result.
+        pass_fds: descriptors that the command needs besides.
+    """
+
+    def __init__(self, command: Sequence[str], *, environment: Mapping[str, str], name: str) -> None:
+        self.name = name
+        self._command, self._environment = list(command), dict(environment)
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self._complaints: IO[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The process that was started last, if any."""
+        return None if self._process is None else self._process.pid
+
+    def open(self, limits: Limits, *, seed: int) -> tuple[socket.socket, socket.socket]:
+        """Open a slot: the socket to the slot, and its leash.
+
+        Raises:
+            RunnerFault: the runner cannot be started; the message has what it said.
+        """
+        request = json.dumps({"limits": limits.of_a_slot(), "seed": seed}).encode()
+        message = wire.HEADER.pack(len(request)) + request
+        for attempt in range(RETRIES + 1):
+            data, data_there = socket.socketpair()
+            leash, leash_there = socket.socketpair()
+            try:
+                with self._lock:
+                    control = self._running()
+                    socket.send_fds(control, [message], [data_there.fileno(), leash_there.fileno()])
+                return data, leash
+            except OSError as error:
+                data.close()
+                leash.close()
+                self._discard(control)
+                if attempt == RETRIES:
+                    raise RunnerFault(f"the runner does not answer: {error}; {self._complaint()}") from error
+            finally:
+                data_there.close()
+                leash_there.close()
+        raise AssertionError
+
+    def session(self, cells: Cells, *, limits: Limits, budget: Budget, seed: int = 0) -> Session:
+        """Run the cells in a slot of their own and return what can be asked.
+
+        Raises:
+            RunnerFault
+        """
+        return SlotSession(self, cells, limits=limits, budget=budget, seed=seed)
+
+    def close(self) -> None:
+        """End the runner and with it every slot."""
+        with self._lock:
+            process, control = self._process, self._control
+            self._process = self._control = None
+        if control is not None:
+            control.close()
+        if process is not None:
+            try:
+                process.wait(timeout=LEASH_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def __enter__(self) -> Launcher:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _running(self) -> socket.socket:
+        if self._control is not None and self._process is not None and self._process.poll() is None:
+            return self._control
+        ours, theirs = socket.socketpair()
+        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process
+        with theirs:
+            self._process = subprocess.Popen(
+                [*self._command, str(theirs.fileno())],
+                env=self._environment,
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=self._complaints,
+                stderr=self._complaints,
+                cwd="/",
+                start_new_session=True,
+            )
+        try:
+            wire.receive(ours, limit=1000, deadline=time.monotonic() + START_SECONDS)
+        except (wire.Closed, wire.Late) as error:
+            ours.close()
+            self._process.kill()
+            self._process.wait()
+            raise RunnerFault(f"the runner does not start: {self._complaint() or error}") from error
+        self._control = ours
+        return ours
+
+    def _discard(self, control: socket.socket) -> None:
+        with self._lock:
+            if self._control is control:
+                control.close()
+                self._control = None
+                if self._process is not None:
+                    self._process.kill()
+                    self._process.wait()
+
+    def _complaint(self) -> str:
+        """The end of what the runner wrote to its standard error."""
+        if self._complaints is None:
+            return ""
+        size = os.fstat(self._complaints.fileno()).st_size
+        return os.pread(self._complaints.fileno(), 2000, max(0, size - 2000)).decode(errors="replace").strip()
+
+
+def local() -> Launcher:
+    """A launcher without any sandbox, for machines that have none: the code runs as you."""
+    environment = dict(os.environ) | {"PYTHONHASHSEED": "0", "MPLBACKEND": "Agg"}
+    return Launcher([sys.executable, "-m", "course_lib.runner"], environment=environment, name="unsafe-local")
+
+
+class SlotSession:
+    """A session in a slot of a launcher's runner; reopened where the slot has died or hung."""
+
+    def __init__(self, launcher: Launcher, cells: Cells, *, limits: Limits, budget: Budget, seed: int) -> None:
+        self.errors: dict[str, Failure] = {}
+        self._launcher, self._cells, self._seed = launcher, list(cells), seed
+        self._limits, self._budget = limits, budget
+        self._data: socket.socket | None = None
+        self._leash: socket.socket | None = None
+        self._number = 0
+        self._retrying(self._ensure_open)
+
+    def ask(self, probe: Probe) -> Reply:
+        """Put one probe. Never raises for what the student's code does."""
+        return self._retrying(lambda: self._ask(probe))
+
+    def close(self) -> None:
+        """End the student's code."""
+        self._drop()
+
+    def _retrying(self, action: Callable[[], T]) -> T:
+        """Do it again in a new slot where the runner, not the student's code, has failed."""
+        for _ in range(RETRIES):
+            try:
+                return action()
+            except RunnerFault:
+                self._drop()
+        return action()
+
+    def _ensure_open(self) -> None:
+        """Open a slot and run the cells; a cell that hangs or kills the slot is left out from then on."""
+        while self._data is None and not self._budget.exhausted:
+            self._data, self._leash = self._launcher.open(self._limits, seed=self._seed)
+            try:
+                wire.receive(self._data, limit=1000, deadline=time.monotonic() + OPEN_SECONDS)
+            except (wire.Closed, wire.Late) as error:
+                raise RunnerFault(f"a slot does not open: {self._ended().get('detail') or error}") from error
+            cells = pack([list(cell) for cell in self._cells], trusted=True)
+            with contextlib.suppress(wire.Closed, wire.Late):  # a slot that ended shows at its first cell
+                wire.send(self._data, cells, deadline=time.monotonic() + OPEN_SECONDS)
+            self._run_cells()
+
+    def _run_cells(self) -> None:
+        assert self._data is not None
+        for name, _ in list(self._cells):
+            failure: Failure | None
+            ended = True
+            try:
+                with self._budget.running(self._limits.cell_seconds) as deadline:
+                    message = wire.receive(self._data, limit=MAX_BYTES, deadline=deadline)
+                failure, ended = _cell_failure(name, message), False
+            except wire.Late:
+                self._hit("timeout")
+                failure = Failure("timeout", message=f"after {self._limits.cell_seconds:g} s in the cell {name}")
+            except wire.Closed:
+                failure = self._death(f"in the cell {name}")
+            except ValueRefused as error:
+                failure = Failure("died", message=f"in the cell {name}: {error}")
+            if failure is not None:
+                self.errors.setdefault(name, failure)
+            if ended:
+                self._drop()
+                self._cells = [cell for cell in self._cells if cell[0] != name]
+                return
+
+    def _ask(self, probe: Probe) -> Reply:
+        self._ensure_open()
+        if self._data is None:
+            return Reply(failure=Failure("timeout", message=f"the submission used up its {self._budget.seconds:g} s"))
+        self._number += 1
+        try:
+            with self._budget.running(probe.seconds) as deadline:
+                wire.send(self._data, pack([self._number, probe.to_value()], trusted=True), deadline=deadline)
+                message = wire.receive(self._data, limit=MAX_BYTES, deadline=deadline)
+            return _read_reply(message, self._number)
+        except wire.Late:
+            self._hit("timeout")
+            self._drop()
+            return Reply(failure=Failure("timeout", message=f"after {probe.seconds:g} s in {probe.target}"))
+        except wire.Closed:
+            failure = self._death(f"in {probe.target}")
+            self._drop()
+            return Reply(failure=failure)
+        except ValueRefused as error:
+            self._drop()
+            return Reply(failure=Failure("died", message=f"in {probe.target}, which left {error}"))
+
+    def _death(self, where: str) -> Failure:
+        """Why the slot ended, once its connection is closed."""
+        ended = self._ended()
+        verdict = ended["verdict"]
+        if verdict == "memory":
+            self._hit("memory")
+            return Failure("memory", message=f"more than {self._limits.memory_bytes / 2**30:.3g} GiB {where}")
+        if verdict == "processes":
+            self._hit("processes")
+            return Failure("died", message=f"more than {self._limits.processes} processes or threads {where}")
+        if verdict == "cpu":
+            self._hit("cpu")
+            return Failure("timeout", message=f"after {self._limits.cpu_seconds} s of processor time {where}")
+        return Failure("died", message=f"{ended['detail']} {where}")
+
+    def _ended(self) -> dict[str, Any]:
+        """The server's report on a slot that closed its connection.
+
+        Raises:
+            RunnerFault: the server itself has gone, so that nothing can be said about the slot.
+        """
+        assert self._leash is not None and self._data is not None
+        self._data.close()
+        try:
+            # a worker that closed its socket and lives on is ended here, after a moment to end by itself
+            message = wire.receive(self._leash, limit=10_000, deadline=time.monotonic() + 1)
+        except wire.Late:
+            return {"verdict": "died", "detail": "it closed its connection"}
+        except wire.Closed as error:
+            raise RunnerFault(f"the runner has gone: {error}") from error
+        report: dict[str, Any] = json.loads(message)
+        if report["verdict"] == "not opened":
+            raise RunnerFault(f"a slot does not open: {report['detail']}")
+        return report
+
+    def _hit(self, limit: str) -> None:
+        if limit not in self._budget.limits_hit:
+            self._budget.limits_hit.append(limit)
+
+    def _drop(self) -> None:
+        for connection in (self._data, self._leash):
+            if connection is not None:
+                connection.close()
+        self._data = self._leash = None
+
+
+def _cell_failure(name: str, message: bytes) -> Failure | None:
+    value = unpack(message)
+    if not isinstance(value, dict) or value.get("cell") != name:
+        raise ValueRefused("a message that is not about the cell that was run")
+    if value["failure"] is None:
+        return None
+    return _read_failure(Reply.from_value({**_EMPTY, "failure": value["failure"]}).failure)
+
+
+_EMPTY = Reply().to_value()
+
+
+def _read_reply(message: bytes, number: int) -> Reply:
+    """A slot's reply, checked: its shape, its number, and that it says nothing only the runner may say."""
+    value = unpack(message)
+    if not isinstance(value, list) or len(value) != 2 or type(value[0]) is not int or value[0] != number:
+        raise ValueRefused("a message that answers no question")
+    reply = Reply.from_value(value[1])
+    if reply.failure is None:
+        return reply
+    return Reply(failure=_read_failure(reply.failure))
+
+
+def _read_failure(failure: Failure | None) -> Failure | None:
+    if failure is None:
+        return None
+    if failure.kind not in SAID_BY_A_SLOT:
+        raise ValueRefused("a failure that only the runner may report")
+    frames = tuple(Frame(f.function[:100], f.line, f.text[:200]) for f in failure.frames[-8:])
+    return Failure(failure.kind, failure.type[:100], failure.message[:MAX_MESSAGE], frames)

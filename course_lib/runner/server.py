@@ -1,0 +1,276 @@
+"""The warm server: everything imported once, one thread, a fork for each slot.
+
+On its socket it receives requests to open a slot. Each brings two sockets: one that becomes the
+slot's, and one between the server and whoever asked, the *leash*: closing it ends the slot, and when
+the slot has ended, the server writes on it how.
+"""
+
+from __future__ import annotations
+
+import argparse
+import array
+import contextlib
+import gc
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+from course_lib.check.probe import DTYPES, Probe, execute
+from course_lib.runner import confine, slot, watch, wire
+
+TICK = 0.02
+MAX_REQUEST = 10_000
+PR_SET_CHILD_SUBREAPER = 36
+
+
+@dataclass
+class Slot:
+    """A running slot: its first process, its leash, its limits, its folder and, once it is being ended, why."""
+
+    pid: int
+    leash: socket.socket
+    limits: dict[str, int]
+    folder: str
+    verdict: str = ""
+    usage: watch.Usage = field(default_factory=watch.Usage)
+
+
+class Server:
+    """Opens slots, watches what they use, and reports how they end."""
+
+    def __init__(self, control: socket.socket, *, confined: bool) -> None:
+        self.control, self.confined = control, confined
+        self.slots: dict[int, Slot] = {}
+        self.baseline = watch.private_memory(os.getpid())
+
+    def run(self) -> None:
+        """Serve until the controller closes its end."""
+        wire.send(self.control, json.dumps({"ready": True, "baseline": self.baseline}).encode())
+        while True:
+            waiting = [self.control, *(s.leash for s in self.slots.values())]
+            ready, _, _ = select.select(waiting, [], [], TICK if self.slots else None)
+            for found in [s for s in self.slots.values() if s.leash in ready]:
+                self._end(found, "closed")
+            self._watch()
+            self._reap()
+            if self.control in ready:
+                try:
+                    self._open()
+                except wire.Closed:
+                    for found in self.slots.values():
+                        self._end(found, "closed")
+                    return
+
+    def _open(self) -> None:
+        header, descriptors = _receive_with_descriptors(self.control)
+        request = json.loads(wire.receive_body(self.control, header, limit=MAX_REQUEST))
+        data, leash = (socket.socket(fileno=fd) for fd in descriptors)
+        try:
+            pid = self._fork(request, data, leash)
+            self.slots[pid] = Slot(pid, leash, request["limits"], request.get("folder", ""))
+        except OSError as error:
+            _say(leash, {"verdict": "not opened", "detail": str(error)})
+            leash.close()
+        finally:
+            data.close()
+
+    def _fork(self, request: dict[str, Any], data: socket.socket, leash: socket.socket) -> int:
+        if not self.confined:
+            request["folder"] = tempfile.mkdtemp(prefix="course-slot-")
+            pid = os.fork()
+            if pid == 0:
+                self._become(lambda: _plain_slot(request, data), data)
+            return pid
+        reader, writer = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            self._become(lambda: _confined_slot(request, data, writer), data, writer)
+        os.close(writer)
+        with os.fdopen(reader, "rb") as pipe:
+            answer = pipe.read(4096)  # ends when the first process has ended or the second has its id through
+        os.waitpid(pid, 0)
+        if not answer.isdigit():
+            raise OSError(answer.decode(errors="replace") or "the slot ended before it began")
+        return int(answer)
+
+    def _become(self, run: Any, *keep: Any) -> NoReturn:
+        """In a forked child: let go of the server's sockets, run, and end without any exit hook."""
+        try:
+            for inherited in (self.control, *(s.leash for s in self.slots.values())):
+                inherited.close()
+            run()
+        except BaseException as error:
+            with contextlib.suppress(OSError):
+                os.write(2, f"slot: {type(error).__name__}: {error}\n".encode())
+        os._exit(1)
+
+    def _watch(self) -> None:
+        if not self.slots or not watch.PROC.is_dir():
+            return
+        for pid, used in watch.usage({pid: pid for pid in self.slots}, baseline=self.baseline).items():
+            found = self.slots[pid]
+            found.usage = watch.Usage(
+                max(used.memory, found.usage.memory),
+                max(used.processes, found.usage.processes),
+                max(used.cpu_seconds, found.usage.cpu_seconds),
+            )
+            if used.memory > found.limits["memory_bytes"]:
+                self._end(found, "memory")
+            elif used.processes > found.limits["processes"]:
+                self._end(found, "processes")
+
+    def _end(self, found: Slot, verdict: str) -> None:
+        found.verdict = found.verdict or verdict
+        with contextlib.suppress(ProcessLookupError):
+            if self.confined:
+                os.kill(found.pid, signal.SIGKILL)  # the first process of its namespace: the kernel ends the others
+            else:
+                os.killpg(found.pid, signal.SIGKILL)
+
+    def _reap(self) -> None:
+        while self.slots:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            found = self.slots.pop(pid, None)
+            if found is None:
+                continue
+            if not self.confined:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(pid, signal.SIGKILL)
+                shutil.rmtree(found.folder, ignore_errors=True)
+            code = os.waitstatus_to_exitcode(status)
+            report = {
+                "verdict": found.verdict or _verdict(code),
+                "detail": _describe(code),
+                "memory": found.usage.memory,
+                "cpu_seconds": round(found.usage.cpu_seconds, 2),
+            }
+            _say(found.leash, report)
+            found.leash.close()
+
+
+def main() -> None:
+    """Import what notebooks import, then serve."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("control", type=int)
+    parser.add_argument("--confined", action="store_true")
+    options = parser.parse_args()
+    _warm_up()
+    tasks = Path("/proc/self/task")
+    threads = len(list(tasks.iterdir())) if tasks.is_dir() else 1
+    if threads != 1:
+        sys.exit(f"the grading server has {threads} threads before its first fork; it must have one")
+    if options.confined:
+        confine.libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the controller's to handle
+    Server(socket.socket(fileno=options.control), confined=options.confined).run()
+
+
+def _warm_up() -> None:
+    import einops  # noqa: F401 - imported so that each slot has it
+    import matplotlib
+    import torch
+
+    import course_lib.check.student
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot
+    import sklearn.datasets  # noqa: F401
+
+    torch.set_num_threads(1)
+    for module in (course_lib.check, course_lib.check.student):
+        module.__dict__["check"] = lambda *args, **kwargs: None  # a notebook's own checks have nobody to show to
+    for dtype in DTYPES:  # the first operations choose kernels and load tables; autograd might start threads
+        square = torch.ones(8, 8, dtype=DTYPES[dtype])
+        execute(Probe(target="f", args=(square,), dtype=dtype, watch=True), {"f": lambda x: torch.softmax(x @ x, -1)})
+    gc.collect()
+    gc.freeze()  # the collector of a slot leaves the shared pages alone
+
+
+def _plain_slot(request: dict[str, Any], data: socket.socket) -> None:
+    os.setsid()
+    os.chdir(request["folder"])
+    confine.limit_resources(request["limits"], own_processes=False)
+    _serve(request, data)
+
+
+def _confined_slot(request: dict[str, Any], data: socket.socket, report: int) -> None:
+    """Three processes: this one enters the namespaces, the next is their first and only waits, the last works."""
+    try:
+        confine.enter_namespaces()
+        first = os.fork()
+    except OSError as error:
+        os.write(report, str(error).encode())
+        return
+    if first != 0:
+        os.write(report, str(first).encode())
+        os._exit(0)
+    confine.mount_private_places(scratch_bytes=request["limits"]["scratch_bytes"])
+    worker = os.fork()
+    if worker == 0:
+        os.close(report)
+        confine.limit_resources(request["limits"], own_processes=True)
+        confine.give_up_privileges()
+        confine.forbid_calls()
+        _serve(request, data)
+        os._exit(0)
+    os.close(report)
+    data.close()
+    confine.give_up_privileges()
+    confine.hide_from_children()
+    while True:
+        pid, status = os.wait()
+        if pid == worker:
+            code = os.waitstatus_to_exitcode(status)
+            os._exit(code if code >= 0 else 128 - code)
+
+
+def _serve(request: dict[str, Any], data: socket.socket) -> None:
+    nothing = os.open("/dev/null", os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(nothing, descriptor)
+    with contextlib.suppress(wire.Closed):
+        slot.serve(data, seed=request["seed"])
+
+
+def _receive_with_descriptors(control: socket.socket) -> tuple[bytes, list[int]]:
+    """The header of a request and the descriptors that came with its first byte."""
+    room = array.array("i", [0, 0])
+    control.settimeout(None)
+    header, extra, _, _ = control.recvmsg(wire.HEADER.size, socket.CMSG_SPACE(room.itemsize * 2))
+    if len(header) < wire.HEADER.size:
+        raise wire.Closed("the controller has gone")
+    descriptors = array.array("i")
+    for level, kind, body in extra:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            descriptors.frombytes(body[: len(body) - len(body) % descriptors.itemsize])
+    return header, list(descriptors)
+
+
+def _say(leash: socket.socket, report: dict[str, Any]) -> None:
+    with contextlib.suppress(wire.Closed, wire.Late):
+        wire.send(leash, json.dumps(report).encode(), deadline=time.monotonic() + 1)
+
+
+def _verdict(code: int) -> str:
+    return "cpu" if code in (-signal.SIGXCPU, 128 + signal.SIGXCPU) else "died"
+
+
+def _describe(code: int) -> str:
+    number = -code if code < 0 else code - 128
+    with contextlib.suppress(ValueError):
+        return f"ended by {signal.Signals(number).name}"
+    return f"ended with exit code {code}"
