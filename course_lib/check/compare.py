@@ -66,7 +66,8 @@ def compare(expected: Reply, actual: Reply, *, returns: Sequence[str] = ("the ou
         finding = _compare_sequence(expected.output, actual.output, list(returns), "the return value")
     else:
         finding = _compare(expected.output, actual.output, returns[0])
-    return finding or _compare_gradients(expected.gradients, actual.gradients)
+    coarse = any(leaf.dtype == torch.float32 for leaf in _tensors(actual.output))
+    return finding or _compare_gradients(expected.gradients, actual.gradients, coarse=coarse)
 
 
 def same(first: Reply, second: Reply) -> bool:
@@ -83,14 +84,15 @@ def describe_failure(failure: Failure) -> str:
     sentences = {
         "missing": f"{failure.message}: has the cell that defines it been run without an error?",
         "not_written": "not written yet.",
-        "raised": f"it raised {failure.type}: {failure.message}".rstrip(": "),
-        "state": f"the weights cannot be copied into your module: {failure.message}.",
-        "refused": f"the return value cannot be read: {failure.message}.",
-        "timeout": f"stopped: {failure.message}.",
-        "memory": f"out of memory: {failure.message}.",
-        "died": f"the process ended during the call: {failure.message}.",
+        "raised": f"it raised {failure.type}: {failure.message}",
+        "state": f"the weights cannot be copied into your module: {failure.message}",
+        "refused": f"the return value cannot be read: {failure.message}",
+        "timeout": f"stopped: {failure.message}",
+        "memory": f"out of memory: {failure.message}",
+        "died": f"the process ended during the call: {failure.message}",
     }
-    return sentences.get(failure.kind, failure.message)
+    text = sentences.get(failure.kind, failure.message).rstrip(": ")
+    return text if text.endswith((".", "?", "!")) or failure.kind == "raised" else f"{text}."
 
 
 def _compare_failure(expected: Failure, actual: Reply) -> Finding | None:
@@ -177,7 +179,8 @@ def _relative_gap(want: torch.Tensor, have: torch.Tensor) -> str:
     return f", by {f'up to {100 * ratio:.0f}' if ratio >= 0.01 else 'less than 1'} % of the largest expected entry"
 
 
-def _compare_gradients(expected: Mapping[str, Any], actual: Mapping[str, Any]) -> Finding | None:
+def _compare_gradients(expected: Mapping[str, Any], actual: Mapping[str, Any], *, coarse: bool) -> Finding | None:
+    """``coarse``: the output came in float32, so its gradients passed through float32, whatever they come in."""
     for name, want in expected.items():
         part = f"the gradient with respect to {'argument ' + str(int(name) + 1) if name.isdigit() else name}"
         have = actual.get(name)
@@ -189,10 +192,18 @@ def _compare_gradients(expected: Mapping[str, Any], actual: Mapping[str, Any]) -
             if not bool(want.any()):
                 continue
             return Finding("gradient", f"{part} does not reach the output: is the graph cut on the way?", part)
-        finding = _compare_numbers(want, have, part)
+        finding = _compare_numbers(want, have.float() if coarse else have, part)
         if finding is not None:
             return Finding("gradient", finding.message, part, finding.expected, finding.actual)
     return None
+
+
+def _tensors(value: Any) -> list[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        return [value]
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    return [leaf for item in value for leaf in _tensors(item)] if isinstance(value, (list, tuple)) else []
 
 
 def _family(dtype: torch.dtype) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
+from course_lib.check.compare import Finding
 from course_lib.check.judge import FINAL, Case, ExerciseResult, LineResult
 from course_lib.check.pictures import as_html, as_text, panel
 from course_lib.check.probe import Failure
@@ -97,8 +98,8 @@ def _details_html(result: ExerciseResult, line: LineResult, *, reveal: bool, roo
         return ""
     if (repeated := _repeats(result, line)) is not None:
         return f"<div class=cc-details><p>{repeated}</p></div>"
-    parts = [f"<p>{_escape(text)}</p>" for text in _explanation(line, reveal=reveal)]
-    if finding.failure is not None and finding.failure.frames:
+    parts = [f"<p>{_escape(text)}</p>" for text in _explanation(result, line, reveal=reveal)]
+    if finding.failure is not None and finding.failure.frames and finding.kind != "not_written":
         rows = "".join(f"<li>{_frame_html(f)}</li>" for f in _frames(finding.failure))
         parts.append(f"<ol class=cc-frames>{rows}</ol>")
     if reveal:
@@ -120,8 +121,8 @@ def _details_text(result: ExerciseResult, line: LineResult, *, reveal: bool) -> 
         return []
     if (repeated := _repeats(result, line)) is not None:
         return [repeated]
-    lines = [_clean(text) for text in _explanation(line, reveal=reveal)]
-    if finding.failure is not None:
+    lines = [_clean(text) for text in _explanation(result, line, reveal=reveal)]
+    if finding.failure is not None and finding.kind != "not_written":
         lines += [f"{place}{code and ': '}{code}" for place, code in _frames(finding.failure)]
     if reveal:
         shown = panel(finding.expected, finding.actual)
@@ -143,14 +144,24 @@ def _repeats(result: ExerciseResult, line: LineResult) -> str | None:
     return None
 
 
-def _explanation(line: LineResult, *, reveal: bool) -> list[str]:
+def _explanation(result: ExerciseResult, line: LineResult, *, reveal: bool) -> list[str]:
     """What was found, then how it is related to what is right."""
     finding = line.finding
     if finding is None:
         return []
+    if finding.kind == "not_written":
+        return [_not_written(result, finding)]
     said = [_sentence(finding.message if reveal else _veil(finding.message))]
     relation = symptoms(finding.expected, finding.actual)
     return said if relation is None else [*said, relation]
+
+
+def _not_written(result: ExerciseResult, finding: Finding) -> str:
+    frames = finding.failure.frames if finding.failure is not None else ()
+    function = frames[-1].function if frames else result.exercise.name
+    if function in (result.exercise.name, "forward", "<module>", "<lambda>") or function.startswith("__"):
+        return "Not written yet."
+    return f"It calls {_clean(function)}, which is not written yet."
 
 
 def _veil(message: str) -> str:
@@ -186,8 +197,9 @@ def _frame_html(place: tuple[str, str]) -> str:
 
 def _call(result: ExerciseResult, line: LineResult) -> str:
     """How the object was called in the case that failed: shapes for arrays, values for the rest."""
-    case = line.case
-    return "" if case is None else describe_call(result.exercise.name, line.line.cases[case])
+    if line.case is None or line.finding is None or line.finding.kind == "not_written":
+        return ""
+    return describe_call(result.exercise.name, line.line.cases[line.case])
 
 
 def describe_call(name: str, case: Case) -> str:
@@ -242,7 +254,7 @@ def _number(points: float) -> str:
 
 def _sentence(text: str) -> str:
     """With a capital, unless it begins with a name of code, and a full stop."""
-    first = text.split(" ", 1)[0]
+    first = text.split(" ", 1)[0].rstrip(":,")
     if first.isalpha() and first.islower():
         text = text[:1].upper() + text[1:]
     return text if not text or text.rstrip()[-1:] in ".?:!…" else text + "."
