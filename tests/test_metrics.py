@@ -1,0 +1,149 @@
+"""BLEU against sacrebleu and by hand; alignment error rate by hand and by its properties."""
+
+import math
+
+import pytest
+import sacrebleu
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from course_lib.metrics import alignment_error_rate, bleu_by_length, corpus_bleu, exact_match, strongest_links
+
+WORDS = st.lists(st.sampled_from(["the", "cat", "sees", "a", "dog", "."]), max_size=9)
+
+
+def sacre(hypotheses: list[list[str]], references: list[list[str]]) -> float:
+    """sacrebleu on tokens as they are, without smoothing."""
+    lines, wanted = ([" ".join(words) for words in side] for side in (hypotheses, references))
+    return sacrebleu.corpus_bleu(lines, [wanted], smooth_method="none", force=True, tokenize="none").score
+
+
+@given(pairs=st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=8))
+@example(pairs=[([], ["the"])])
+@example(pairs=[(["the"], [])])
+@example(pairs=[(["the", "cat", "sees"], ["the", "cat", "sees"])])
+@example(pairs=[(["the"] * 9, ["the"] * 5)])
+@settings(max_examples=300, deadline=None)
+def test_bleu_equals_sacrebleu(pairs: list[tuple[list[str], list[str]]]) -> None:
+    hypotheses, references = [h for h, _ in pairs], [r for _, r in pairs]
+    assert corpus_bleu(hypotheses, references) == pytest.approx(sacre(hypotheses, references), abs=1e-6)
+
+
+@given(
+    references=st.lists(st.lists(st.sampled_from("abcdefgh"), min_size=5, max_size=15), min_size=1, max_size=6),
+    data=st.data(),
+)
+@settings(max_examples=200, deadline=None)
+def test_bleu_of_nearly_right_translations_equals_sacrebleu(references: list[list[str]], data: st.DataObject) -> None:
+    hypotheses = []
+    for reference in references:
+        damaged = list(reference)
+        place = data.draw(st.integers(0, len(damaged) - 1))
+        if data.draw(st.booleans()):
+            damaged[place] = "a"
+        else:
+            del damaged[place]
+        hypotheses.append(damaged)
+    assert corpus_bleu(hypotheses, references) == pytest.approx(sacre(hypotheses, references), abs=1e-6)
+
+
+def test_bleu_of_one_sentence_is_worked_by_hand() -> None:
+    hypothesis = ["the", "cat", "sits", "on", "the", "mat"]
+    reference = ["the", "cat", "sits", "on", "a", "soft", "mat"]
+    # 1-grams 5 of 6 (the second "the" is clipped), 2-grams 3 of 5, 3-grams 2 of 4, 4-grams 1 of 3; 6 words for 7.
+    expected = 100 * math.exp(1 - 7 / 6) * (5 / 6 * 3 / 5 * 2 / 4 * 1 / 3) ** 0.25
+    assert corpus_bleu([hypothesis], [reference]) == pytest.approx(expected)
+
+
+def test_an_ngram_counts_no_more_often_than_the_reference_holds_it() -> None:
+    assert corpus_bleu([["the"] * 4], [["the", "cat"]], max_order=1) == pytest.approx(25)
+
+
+def test_a_short_corpus_is_penalised_and_a_long_one_is_not() -> None:
+    words = list("abcdefgh")
+    assert corpus_bleu([words[:4]], [words]) == pytest.approx(100 * math.exp(1 - 8 / 4))
+    assert corpus_bleu([words], [words[:4]], max_order=1) == pytest.approx(50)
+
+
+def test_bleu_is_of_the_corpus_and_not_the_mean_of_its_sentences() -> None:
+    good, bad = list("abcdefgh"), list("stuvwxyz")
+    corpus = corpus_bleu([good, bad], [good, list("mnopqrst")])
+    mean = (corpus_bleu([good], [good]) + corpus_bleu([bad], [list("mnopqrst")])) / 2
+    assert corpus == pytest.approx(sacre([good, bad], [good, list("mnopqrst")])) and abs(corpus - mean) > 1
+
+
+def test_bleu_takes_ids_as_well_as_words() -> None:
+    assert corpus_bleu([[4, 5, 6, 7, 8]], [[4, 5, 6, 7, 8]]) == pytest.approx(100)
+
+
+@pytest.mark.parametrize("measure", [corpus_bleu, exact_match])
+def test_a_missing_reference_is_refused(measure: object) -> None:
+    with pytest.raises(ValueError, match="2 hypotheses and 1 references"):
+        measure([["a"], ["b"]], [["a"]])  # type: ignore[operator]
+
+
+def test_exact_match_counts_whole_sentences() -> None:
+    assert exact_match([["a", "b"], ("c",), ["d"]], [("a", "b"), ["c"], ["d", "e"]]) == pytest.approx(2 / 3)
+
+
+def test_bleu_by_length_is_bleu_of_each_range() -> None:
+    references = [list("abcde"), list("bcdef"), list("cdefg"), list("defgh")]
+    hypotheses = [list("abcde"), list("bcdxf"), list("cdefg"), list("defg")]
+    found = bleu_by_length(hypotheses, references, [4, 10, 11, 40], buckets=[(4, 10), (11, 16), (17, 39), (40, 40)])
+    assert found == {
+        (4, 10): corpus_bleu(hypotheses[:2], references[:2]),
+        (11, 16): pytest.approx(100),
+        (40, 40): pytest.approx(100 * math.exp(1 - 5 / 4)),
+    }
+    with pytest.raises(ValueError, match="4 sentences, but 2 source lengths"):
+        bleu_by_length(hypotheses, references, [4, 4])
+
+
+# Alignments
+
+SURE = torch.tensor([[1, 0, 0], [0, 0, 1], [0, 0, 0]]).bool()
+POSSIBLE = torch.tensor([[1, 1, 0], [0, 0, 1], [0, 1, 0]]).bool()
+
+
+def test_alignment_error_rate_is_worked_by_hand() -> None:
+    found = torch.tensor([[1, 0, 0], [0, 1, 0], [0, 1, 0]]).bool()
+    # A ∩ S = 1, A ∩ P = 2, |A| = 3, |S| = 2
+    assert alignment_error_rate(found, SURE, POSSIBLE) == pytest.approx(1 - 3 / 5)
+
+
+def test_sure_links_alone_are_perfect_and_possible_ones_cost_nothing() -> None:
+    assert alignment_error_rate(SURE, SURE, POSSIBLE) == 0
+    assert alignment_error_rate(POSSIBLE, SURE, POSSIBLE) == 0
+    assert alignment_error_rate(SURE, SURE, POSSIBLE & ~SURE) == 0
+
+
+def test_no_link_in_common_costs_everything_and_no_link_at_all_nothing() -> None:
+    assert alignment_error_rate(~POSSIBLE, SURE, POSSIBLE) == 1
+    assert alignment_error_rate(torch.zeros_like(SURE), SURE, POSSIBLE) == 1
+    nothing = torch.zeros(2, 3, dtype=torch.bool)
+    assert alignment_error_rate(nothing, nothing, nothing) == 0
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=50, deadline=None)
+def test_alignment_error_rate_equals_that_of_sets_and_ignores_padding(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    found, sure, possible = (torch.rand(2, 4, 5, generator=generator) < 0.3 for _ in range(3))
+    a, s, p = ({tuple(link) for link in table.nonzero().tolist()} for table in (found, sure, possible | sure))
+    expected = 1 - (len(a & s) + len(a & p)) / (len(a) + len(s)) if a or s else 0.0
+    assert alignment_error_rate(found, sure, possible) == pytest.approx(expected)
+    padded = [torch.nn.functional.pad(table, (0, 2, 0, 3)) for table in (found, sure, possible)]
+    assert alignment_error_rate(*padded) == pytest.approx(expected)
+
+
+def test_tables_of_different_shapes_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"shapes \(3, 3\), \(3, 3\) and \(2, 3\)"):
+        alignment_error_rate(SURE, SURE, POSSIBLE[:2])
+
+
+def test_the_strongest_links_are_one_in_each_row_that_is_a_word() -> None:
+    weights = torch.tensor([[[0.2, 0.8], [0.6, 0.4], [0.5, 0.5]], [[0.9, 0.1], [0.3, 0.7], [0.1, 0.9]]])
+    valid = torch.tensor([[True, True, False], [True, True, True]])
+    expected = [[[0, 1], [1, 0], [0, 0]], [[1, 0], [0, 1], [0, 1]]]
+    assert strongest_links(weights, valid).int().tolist() == expected
