@@ -29,6 +29,7 @@ from typing import Annotated, Any
 
 import nbformat
 import typer
+from filelock import FileLock
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn, JupyterCacheAbstract
 from myst_nb.core.read import is_myst_markdown_notebook, myst_nb_reader_plugin
@@ -253,8 +254,11 @@ def build_book() -> bool:
 def build() -> None:
     """Run what changed, render every page, and put the book into build/book."""
     begin = time.perf_counter()
+    BUILD.mkdir(exist_ok=True)
     try:
-        changed = build_book()
+        # One build at a time: a second one waits, and then finds everything done.
+        with FileLock(BUILD / "book.lock"):
+            changed = build_book()
     except BookError as error:
         console.print(str(error), style="red", markup=False)
         raise typer.Exit(1) from None
