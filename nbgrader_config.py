@@ -33,12 +33,13 @@ c.Autograde.sanitize_preprocessors = [
 ]
 c.Autograde.autograde_preprocessors = [
     "course_lib.grading.nbgrader_plugin.CommitResults",
-    "nbgrader.preprocessors.SaveAutoGrades",
+    "course_lib.grading.nbgrader_plugin.SaveGrades",
     "nbgrader.preprocessors.AssignLatePenalties",
     "nbgrader.preprocessors.CheckCellMetadata",
 ]
 
 # Feedback pages ask nothing of any other host.
+c.GenerateFeedback.preprocessors = ["course_lib.grading.feedback.Grades"]
 c.GenerateFeedback.exporter_class = "course_lib.grading.feedback.FeedbackExporter"
 
 # Names with commas, quotes or a leading "=" stay names.

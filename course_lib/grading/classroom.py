@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -86,19 +88,15 @@ class Classroom:
         return self.folder / "feedback" / student / slug
 
     def secret(self) -> bytes:
-        """What the hidden cases of this class are drawn from. Made at first need, kept in the folder."""
+        """What the hidden cases of this class are drawn from. Made at first need; with another, they are others."""
         path = self.folder / "secret.key"
         if not path.exists():
             self.folder.mkdir(parents=True, exist_ok=True)
-            fresh = path.with_suffix(".new")
-            fresh.touch(mode=0o600)
-            fresh.write_bytes(secrets.token_bytes(SECRET_BYTES))
-            try:
-                os.link(fresh, path)  # fails where another process was first: its secret stands
-            except FileExistsError:
-                pass
-            finally:
-                fresh.unlink()
+            with tempfile.NamedTemporaryFile(dir=self.folder, prefix=".secret-") as fresh:  # readable by its owner only
+                fresh.write(secrets.token_bytes(SECRET_BYTES))
+                fresh.flush()
+                with contextlib.suppress(FileExistsError):  # another process was first: its secret stands
+                    os.link(fresh.name, path)
         return path.read_bytes()
 
     def clear(self) -> None:

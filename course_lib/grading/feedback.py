@@ -12,6 +12,7 @@ from typing import Any
 from markupsafe import Markup
 from nbconvert.exporters import Exporter
 from nbformat import NotebookNode
+from nbgrader.preprocessors import GetGrades
 
 from course_lib.grading.pages import as_code, as_prose, render
 from course_lib.grading.release import grade_cells
@@ -20,6 +21,9 @@ from course_lib.grading.spec import Assignment, assignment
 
 HEADING = re.compile(r"^#{2,3} +(.+?) *$", re.MULTILINE)
 TEX = {r"\\sqrt\{(\w+)\}": r"√\1", r"\$": "", "`": ""}
+NO_RESPONSE = "No response."
+"""nbgrader's own comment on an untouched cell; the report says so already."""
+
 NOTES = "course_notes"
 """Key of the notebook's metadata that holds sentences about the submission as a whole."""
 
@@ -38,12 +42,22 @@ class Part:
     comment: Markup
 
 
+class Grades(GetGrades):
+    """nbgrader's, which also says of each score whether it still waits for a person."""
+
+    def _get_score(self, cell: NotebookNode, resources: dict[str, Any]) -> None:
+        super()._get_score(cell, resources)
+        settings = cell.metadata["nbgrader"]
+        grade = self.gradebook.find_grade(settings["grade_id"], self.notebook_id, self.assignment_id, self.student_id)
+        settings["course_ungraded"] = grade.auto_score is None and grade.manual_score is None
+
+
 class FeedbackExporter(Exporter):
     """nbgrader's feedback, rendered by the course's own template."""
 
     file_extension = ".html"
 
-    def from_notebook_node(
+    def from_notebook_node(  # type: ignore[override]
         self, nb: NotebookNode, resources: dict[str, Any] | None = None, **kw: Any
     ) -> tuple[str, dict[str, Any]]:
         """The page of one autograded notebook, with the grades that nbgrader's GetGrades put into it."""
@@ -98,4 +112,4 @@ def plain_heading(text: str) -> str:
 
 def _comment(cell: NotebookNode) -> Markup:
     text = cell.metadata["nbgrader"].get("comment")
-    return as_prose(text) if text else Markup()
+    return as_prose(text) if text and text != NO_RESPONSE else Markup()

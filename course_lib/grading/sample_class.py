@@ -230,8 +230,12 @@ def _answer(spec: Assignment, name: str, wrote: str, stub: str) -> str:
         return f"start = torch.ones(2, 3) @ torch.ones(2, 3)\n{solved}"
     if wrote == HANG:
         return f"while True:\n    pass\n{solved}"
-    found = next(m for m in spec.exercise(name).misconceptions if m.name == wrote)
-    return wrong_source(spec.slug, name, found)
+    return _wrong(spec, name, wrote)
+
+
+def _wrong(spec: Assignment, exercise: str, misconception: str) -> str:
+    found = next(m for m in spec.exercise(exercise).misconceptions if m.name == misconception)
+    return wrong_source(spec.slug, exercise, found)
 
 
 def _damage(notebook: NotebookNode, plan: Plan) -> None:
@@ -261,7 +265,8 @@ def _deserved(spec: Assignment, exercise: Exercise, plan: Plan) -> float:
 @cache
 def _earned(slug: str, exercise: str, misconception: str) -> float:
     scope = wrong_namespace(slug, exercise, misconception)
-    return judge(_cases(slug, exercise), lambda probe: execute(probe, scope)).earned
+    source = _wrong(assignment(slug), exercise, misconception)
+    return judge(_cases(slug, exercise), lambda probe: execute(probe, scope), source=source).earned
 
 
 @cache

@@ -1,0 +1,167 @@
+"""How results enter nbgrader: its own Autograde, with these parts in the place of a kernel.
+
+nbgrader decides a score from a grade cell's outputs. A cell here gets two, written by the course: the
+feedback for people, and one number. No notebook is executed, so nothing that a student wrote can add
+an output. ``nbgrader autograde`` and the formgrader's button go the same way as ``course grade``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import re
+import shutil
+import weakref
+from pathlib import Path
+from typing import Any, cast
+
+import nbformat
+from nbconvert.exporters import NotebookExporter
+from nbformat import NotebookNode
+from nbgrader.coursedir import CourseDirectory
+from nbgrader.preprocessors import NbGraderPreprocessor, SaveAutoGrades
+from traitlets import Bool
+
+from course_lib.grading.classroom import Classroom
+from course_lib.grading.feedback import NOTES
+from course_lib.grading.grade import grade_read
+from course_lib.grading.ingest import Submission, read_submission, rebuild
+from course_lib.grading.lookup import find_result
+from course_lib.grading.release import grade_cells
+from course_lib.grading.results import Result, ResultStore
+from course_lib.grading.solution import grade_id
+from course_lib.grading.spec import Assignment, assignment
+from course_lib.grading.standing import Commit, read_commit, write_commit
+
+TAG = re.compile(r"<(?=[A-Za-z/!?])")
+ZERO_WIDTH = "\u200b"
+KEPT = {"timestamp.txt"}
+
+
+class SubmissionExporter(NotebookExporter):
+    """Reads a submission through the course's reader; then nbgrader's own steps are sure of what they get."""
+
+    def from_filename(
+        self, filename: str, resources: dict[str, Any] | None = None, **kw: Any
+    ) -> tuple[NotebookNode, dict[str, Any]]:
+        """The released notebook with the student's answers, for a submitted file; any other file as it is."""
+        about = (resources or {})["nbgrader"]
+        coursedir: CourseDirectory = cast(Any, self.parent).coursedir
+        submitted, autograded = (
+            Path(coursedir.format_path(step, about["student"], about["assignment"]))
+            for step in (coursedir.submitted_directory, coursedir.autograded_directory)
+        )
+        if Path(filename).parent.resolve() != submitted.resolve():
+            return super().from_filename(filename, resources, **kw)
+        _drop_extra_files(autograded)
+        spec = assignment(about["assignment"])
+        notebook = rebuild(read_submission(Path(filename), spec=spec), spec)
+        return self.from_notebook_node(notebook, resources, **kw)
+
+
+class CommitResults(NbGraderPreprocessor):
+    """Writes each exercise's result into its grade cell; grades the submission where there is no result yet."""
+
+    unsafe_local = Bool(False, help="Grade without the sandbox where there is no result yet.").tag(config=True)
+
+    def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> tuple[NotebookNode, dict[str, Any]]:
+        """Fill the grade cells of one rebuilt notebook."""
+        about = resources["nbgrader"]
+        converter = self.parent.parent
+        classroom = Classroom(Path(converter.coursedir.root))
+        spec = assignment(about["assignment"])
+        path = classroom.submitted(about["student"], spec.slug) / f"{about['notebook']}.ipynb"
+        submission = read_submission(path, spec=spec)
+        result = self._result(classroom, spec, submission, about["student"])
+        verdict = () if result.verdict == "graded" else (result.verdict[:1].upper() + result.verdict[1:],)
+        nb.metadata[NOTES] = [*verdict, *result.notes]
+        graded = grade_cells(spec, nb)
+        written = {question.name for question in spec.written}
+        for cell in nb.cells:
+            name = str(grade_id(cell))
+            if name in graded:
+                _fill(cell, result, graded[name])
+            elif name in written:
+                cell.source = TAG.sub("<" + ZERO_WIDTH, cell.source)
+        about["course_commit"] = Commit(
+            result.key,
+            submission.sha256,
+            {name: _points(result, exercise) for name, exercise in graded.items()},
+            {name: hashlib.sha256(submission.written.get(name, "").encode()).hexdigest() for name in written},
+        )
+        return nb, resources
+
+    def _result(self, classroom: Classroom, spec: Assignment, submission: Submission, student: str) -> Result:
+        store = ResultStore(classroom.results)
+        found = find_result(store, submission, spec, secret=classroom.secret())
+        if found is None:
+            found = grade_read(submission, spec, secret=classroom.secret(), launcher=self._launcher())
+            store.put(found, submission=f"{student}/{spec.slug}")
+        return found
+
+    def _launcher(self) -> Any:
+        """The runner of this run of Autograde: started at the first submission that needs it, ended with the run."""
+        from course_lib.grading.sandbox import open_launcher
+
+        converter = self.parent.parent
+        if not hasattr(converter, "course_launcher"):
+            converter.course_launcher = open_launcher(unsafe_local=self.unsafe_local)
+            weakref.finalize(converter, converter.course_launcher.close)
+        return converter.course_launcher
+
+
+class SaveGrades(SaveAutoGrades):
+    """nbgrader's, but a person's score stays settled for as long as what it was given for is the same.
+
+    nbgrader keeps a manual score at a regrade and asks to look at it again, each time, for every student.
+    """
+
+    def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> tuple[NotebookNode, dict[str, Any]]:
+        """Save the scores, then remember what was committed."""
+        about = resources["nbgrader"]
+        classroom = Classroom(Path(self.parent.parent.coursedir.root))
+        commit: Commit = about["course_commit"]
+        before = read_commit(classroom, about["student"], about["assignment"])
+        self._same = set()
+        if before is not None:
+            now = {**commit.scores, **commit.written}
+            self._same = {name for name, value in {**before.scores, **before.written}.items() if now.get(name) == value}
+        nb, resources = super().preprocess(nb, resources)
+        write_commit(classroom, about["student"], about["assignment"], commit)
+        return nb, resources
+
+    def _add_score(self, cell: NotebookNode, resources: dict[str, Any]) -> None:
+        name = cell.metadata["nbgrader"]["grade_id"]
+        grade = self.gradebook.find_grade(name, self.notebook_id, self.assignment_id, self.student_id)
+        settled = grade.manual_score is not None and not grade.needs_manual_grade and name in self._same
+        super()._add_score(cell, resources)
+        if settled:
+            grade.needs_manual_grade = False
+            self.gradebook.db.commit()
+
+
+def _fill(cell: NotebookNode, result: Result, exercise: str) -> None:
+    score = result.exercise(exercise)
+    page = (score.html if score else "") or f"<p>{html.escape(result.verdict[:1].upper() + result.verdict[1:])}</p>"
+    earned = _points(result, exercise)
+    cell.execution_count = None
+    cell.outputs = [
+        nbformat.v4.new_output(
+            "display_data", data={"text/html": page, "text/plain": f"{exercise}: {earned:g} points"}
+        ),
+        nbformat.v4.new_output("execute_result", data={"text/plain": repr(earned)}, execution_count=None),
+    ]
+
+
+def _points(result: Result, exercise: str) -> float:
+    score = result.exercise(exercise)
+    return float(score.earned) if score else 0.0
+
+
+def _drop_extra_files(folder: Path) -> None:
+    """What else a student handed in goes no further: nbgrader would copy it into the feedback."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name not in KEPT:
+            path.unlink()
