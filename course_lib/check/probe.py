@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from course_lib.check.values import Code, Seed, ValueRefused
+from course_lib.check.values import Code, Seed, ValueRefused, type_name
 
 PACKAGE = str(Path(__file__).resolve().parents[1])
 MAX_MESSAGE = 600
@@ -155,7 +155,7 @@ def execute(probe: Probe, namespace: Mapping[str, Any]) -> Reply:
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             raise
-        return Reply(failure=Failure("raised", type(error).__name__, _clip(error), student_frames(error)))
+        return Reply(failure=Failure("raised", type_name(type(error)), _clip(error), student_frames(error)))
     finally:
         torch.set_default_dtype(default_dtype)
         torch.set_rng_state(random_state)

@@ -34,6 +34,8 @@ def find_cases(name: str) -> ExerciseCases:
     if not isinstance(name, str):
         raise CheckError(f"the first argument is the exercise's name in quotes; it is of type {type(name).__name__}")
     slug, _, exercise = name.partition(".")
+    if not exercise:
+        raise CheckError(f"{name!r} lacks the assignment: write it as in '04-attention-layer.causal_mask'")
     known: list[str] = []
     looked = [folder / FILE_NAME for folder in dict.fromkeys(_folders(slug))]
     for path in filter(Path.is_file, looked):
@@ -43,8 +45,10 @@ def find_cases(name: str) -> ExerciseCases:
         known += [f"{slug}.{other}" for other in found]
     known = list(dict.fromkeys(known + _elsewhere()))
     if known:
-        near = next(iter(difflib.get_close_matches(name, known, n=1, cutoff=0.5)), None)
-        hint = f"Did you mean {near!r}?" if near else f"There are: {', '.join(known)}."
+        alike = {other.partition(".")[2].lower(): other for other in known if other.startswith(f"{slug}.")}
+        near = [alike[e] for e in difflib.get_close_matches(exercise.lower(), alike, n=1)]
+        near = near or ([] if alike else difflib.get_close_matches(name, known, n=1))
+        hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(alike.values() or known)}."
         raise CheckError(f"there is no exercise {name!r}. {hint}")
     raise CheckError(
         f"the cases of {name!r} are not here: no {FILE_NAME} in {', '.join(str(path.parent) for path in looked)}. "

@@ -23,7 +23,7 @@ from course_lib.check.judge import ExerciseCases, ExerciseResult, LineResult, ju
 from course_lib.check.probe import Failure, Probe, Reply, execute
 from course_lib.check.recorded import find_cases
 from course_lib.check.report import render_html, render_text
-from course_lib.check.values import ValueRefused, pack, unpack
+from course_lib.check.values import ValueRefused, pack, type_name, unpack
 
 MAX_PRINTED = 20_000
 AGAIN_SECONDS = 0.2
@@ -112,10 +112,9 @@ def source_of(answer: Any) -> str | None:
 
     A class made in a notebook has no file, its methods have.
     """
-    parts = (
-        [item for item in vars(answer).values() if inspect.isfunction(item)] if inspect.isclass(answer) else [answer]
-    )
     try:
+        methods = [item for item in vars(answer).values() if _is_function(item)] if _is_class(answer) else None
+        parts = [answer] if methods is None else methods
         return "\n".join(textwrap.dedent(inspect.getsource(part)) for part in parts)
     except Exception:
         return None
@@ -195,7 +194,7 @@ def _unfit(exercise: ExerciseCases, answer: Any) -> str | None:
     if answer is None:
         return f"check was given None; {remedy}"
     if wants_class and not _is_class(answer):
-        made = f"an instance of {exercise.name}" if type(answer).__name__ == exercise.name else _described(answer)
+        made = f"an instance of {exercise.name}" if type_name(type(answer)) == exercise.name else _described(answer)
         return f"check was given {made}, and the exercise is to write a class; {remedy}"
     if not wants_class and (_is_class(answer) or not callable(answer)):
         return f"check was given {_described(answer)}, and the exercise is to write a function; {remedy}"
@@ -203,19 +202,22 @@ def _unfit(exercise: ExerciseCases, answer: Any) -> str | None:
 
 
 def _described(answer: Any) -> str:
-    kind = type(answer)
     if _is_class(answer):
         return "a class"
-    if kind is FunctionType:
+    if _is_function(answer):
         return "a function"
-    if kind in (torch.Tensor, tuple, list, dict):
-        return f"a {kind.__name__.lower()}, as a call returns it"
-    return f"a value of type {kind.__name__}"
+    if type(answer) in (torch.Tensor, tuple, list, dict):
+        return f"a {type(answer).__name__.lower()}, as a call returns it"
+    return f"a value of type {type_name(type(answer))}"
 
 
 def _is_class(answer: Any) -> bool:
     """Asked of the type, which an object cannot lie about as it can about ``__class__``."""
     return issubclass(type(answer), type)
+
+
+def _is_function(answer: Any) -> bool:
+    return type(answer) is FunctionType
 
 
 def _all_lines(exercise: ExerciseCases, message: str) -> ExerciseResult:
@@ -224,8 +226,8 @@ def _all_lines(exercise: ExerciseCases, message: str) -> ExerciseResult:
 
 
 def _notes(result: ExerciseResult, answer: Any) -> list[str]:
-    name = answer.__name__ if _is_class(answer) or type(answer) is FunctionType else result.exercise.name
-    if name not in (result.exercise.name, "<lambda>") and result.earned < result.points:
+    name = type_name(answer) if _is_class(answer) else getattr(answer, "__name__", "") if _is_function(answer) else ""
+    if name not in ("", "<lambda>", result.exercise.name) and result.earned < result.points:
         return [f"you gave check {name!r}; the exercise is {result.exercise.name!r}"]
     return []
 

@@ -111,6 +111,11 @@ def _max_items(trusted: bool) -> int:
     return 10_000_000 if trusted else MAX_ITEMS
 
 
+def type_name(kind: type) -> str:
+    """Name of a class, asked past any metaclass of the student's."""
+    return str(type.__dict__["__name__"].__get__(kind))
+
+
 def _encode(value: Any, tensors: dict[str, torch.Tensor], budget: list[int], where: str, depth: int) -> Any:
     if depth > MAX_DEPTH:
         raise ValueRefused(f"{where} is nested more than {MAX_DEPTH} levels deep")
@@ -149,7 +154,7 @@ def _encode(value: Any, tensors: dict[str, torch.Tensor], budget: list[int], whe
     if issubclass(kind, np.generic):
         item = np.generic.item(value)
         if type(item) not in (bool, int, float, str):
-            raise ValueRefused(f"{where} is a NumPy value of type {kind.__name__}; a number was expected")
+            raise ValueRefused(f"{where} is a NumPy value of type {type_name(kind)}; a number was expected")
         return _encode(item, tensors, budget, where, depth)
     if kind is np.ndarray:
         if value.dtype.kind not in "biuf":
@@ -166,7 +171,7 @@ def _encode(value: Any, tensors: dict[str, torch.Tensor], budget: list[int], whe
         tensors[str(len(tensors))] = _plain(value, budget, where)
         return {"tensor": len(tensors) - 1}
     raise ValueRefused(
-        f"{where} is of type {kind.__name__}; a tensor, number, string, list, tuple or dict was expected"
+        f"{where} is of type {type_name(kind)}; a tensor, number, string, list, tuple or dict was expected"
     )
 
 

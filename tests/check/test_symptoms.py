@@ -1,4 +1,4 @@
-"""A relation between a wrong array and the right one is named; nothing where there is none or it would tell too much."""
+"""A relation between a wrong array and the right one is named, but not where there is none or it would tell."""
 
 from __future__ import annotations
 
