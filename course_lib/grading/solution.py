@@ -19,6 +19,9 @@ from course_lib.grading.spec import Assignment, Misconception, SpecError, assign
 
 ROOT = Path(__file__).resolve().parents[2]
 MARKER = re.compile(r"^[ \t]*### (BEGIN|END) SOLUTION[ \t]*\n?", re.MULTILINE)
+ANSWER = re.compile(
+    r"^([ \t]*)### BEGIN SOLUTION[ \t]*\n.*?^[ \t]*### END SOLUTION[ \t]*(?:\n|\Z)", re.MULTILINE | re.DOTALL
+)
 
 
 def solution_path(spec: Assignment) -> Path:
@@ -64,6 +67,12 @@ def given_cells(slug: str) -> list[tuple[str, str]]:
         elif not cell["metadata"].get("nbgrader", {}).get("grade"):
             cells.append((grade_id(cell) or f"cell-{number}", cell["source"]))
     return cells
+
+
+def stub(slug: str, exercise: str) -> str:
+    """The exercise's cell as the student gets it: each answer is a NotImplementedError."""
+    cell = next(c for c in read_solution(slug).cells if is_answer(c) and grade_id(c) == exercise)
+    return str(ANSWER.sub(r"\1raise NotImplementedError()\n", cell["source"]))
 
 
 def wrong_source(slug: str, exercise: str, misconception: Misconception) -> str:

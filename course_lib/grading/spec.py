@@ -117,6 +117,8 @@ class Assignment:
         title: for people.
         exercises, written: what is graded, in the notebook's order.
         stand_ins: source of a working object for each exercise that others use.
+        equivalent: for an exercise, automatic mutants of its solution that are right as well: the changed
+            statement's first line, and why it gives the same.
     """
 
     slug: str
@@ -125,6 +127,7 @@ class Assignment:
     exercises: Sequence[Exercise]
     written: Sequence[Written] = ()
     stand_ins: Mapping[str, str] = field(default_factory=dict)
+    equivalent: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def points(self) -> float:
