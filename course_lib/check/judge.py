@@ -117,11 +117,14 @@ def judge(exercise: ExerciseCases, ask: Ask, *, source: str | None = None) -> Ex
                 results.append(LineResult(line, 0.0, final, case=number))
                 break
         else:
-            results.append(_judge_line(exercise, line, replies, banned))
+            named = [result.mistake for result in results if result.mistake]
+            results.append(_judge_line(exercise, line, replies, banned, named))
     return ExerciseResult(exercise, results)
 
 
-def _judge_line(exercise: ExerciseCases, line: RubricLine, replies: Sequence[Reply], banned: str | None) -> LineResult:
+def _judge_line(
+    exercise: ExerciseCases, line: RubricLine, replies: Sequence[Reply], banned: str | None, named: Sequence[str]
+) -> LineResult:
     if banned is None:
         used = {operation for reply in replies for operation in reply.operations}
         banned = next((name for name in exercise.banned if used & _operations(name)), None)
@@ -136,7 +139,7 @@ def _judge_line(exercise: ExerciseCases, line: RubricLine, replies: Sequence[Rep
         return LineResult(line, line.points)
     if difference is None:
         return LineResult(line, 0.0, Finding("property", str(broken)))
-    mistake = _recognise(exercise, line, replies)
+    mistake = _recognise(exercise, line, replies, named)
     if broken is not None and mistake is None:
         finding = Finding(
             "property",
@@ -149,13 +152,13 @@ def _judge_line(exercise: ExerciseCases, line: RubricLine, replies: Sequence[Rep
     return LineResult(line, 0.0, difference, mistake, number)
 
 
-def _recognise(exercise: ExerciseCases, line: RubricLine, replies: Sequence[Reply]) -> str | None:
+def _recognise(exercise: ExerciseCases, line: RubricLine, replies: Sequence[Reply], named: Sequence[str]) -> str | None:
     """The known mistake that gives exactly these replies on all cases of the line.
 
-    The mistakes that this line must catch are tried first; a mistake that gives the right replies on
-    the whole line is never named.
+    Mistakes ``named`` on earlier lines are tried first, then those that this line must catch; a mistake that gives
+    the right replies on the whole line is never named.
     """
-    order = sorted(exercise.mistakes, key=lambda name: exercise.mistakes[name].line != line.name)
+    order = sorted(exercise.mistakes, key=lambda name: (name not in named, exercise.mistakes[name].line != line.name))
     for name in order:
         wrong = [case.mistakes.get(name) for case in line.cases]
         if any(reply is None or _fails(reply, case) for reply, case in zip(wrong, line.cases, strict=True)):

@@ -105,6 +105,23 @@ def test_the_mistake_that_the_line_must_catch_is_named_first() -> None:
     assert run(elsewhere, columns).mistakes == ["second"]
 
 
+def test_where_two_mistakes_agree_the_one_named_before_is_meant() -> None:
+    def mirrored(x: Tensor) -> Tensor:
+        return softmax(x.mT).mT if x.dim() == 3 else x
+
+    both = {"mirrored": mirrored, "columns": columns}
+    made = exercise(
+        "normalise",
+        [
+            (name, 1, [case("normalise", softmax, x, wrong=both)], [])
+            for name, x in (("a", tensor(3, 4)), ("b", tensor(2, 3, 4)))
+        ],
+        {"mirrored": "one.", "columns": "two."},
+    )
+    assert [line.mistake for line in run(made, columns).lines] == ["columns", "columns"]
+    assert [line.mistake for line in run(made, mirrored).lines] == ["mirrored", "mirrored"]
+
+
 def test_an_error_is_no_evidence_for_a_mistake() -> None:
     def raises(x: Tensor) -> Tensor:
         raise RuntimeError("a shape")
