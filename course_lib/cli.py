@@ -64,6 +64,7 @@ PREPARE, GRADE, LOOK = "Prepare", "Grade a class", "Look into it"
 @app.command(rich_help_panel=PREPARE)
 def release(
     slug: Slug = None,
+    every: Annotated[bool, typer.Option("--all", help="Every assignment, as without a name.")] = False,
     check: Annotated[
         bool, typer.Option("--check", help="Change nothing; say whether exercises/ is what the solutions give.")
     ] = False,
@@ -75,7 +76,142 @@ def release(
     """
     from course_lib.commands.release import run
 
+    if every and slug is not None:
+        raise CommandError("give the name of an assignment or --all, not both", code=USAGE)
     run(slug, check=check)
+
+
+@app.command("sample-class", rich_help_panel=PREPARE)
+def sample_class(
+    slug: Slug = None,
+    size: Annotated[int, typer.Option(min=1, help="How many students.")] = 12,
+    seed: Annotated[int, typer.Option(help="Decides who they are and what they wrote.")] = 0,
+    into: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The class's folder. Default: COURSE_CLASS, else class/.")
+    ] = None,
+    hostile: Annotated[bool, typer.Option("--hostile", help="One of them hands in an endless loop.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Remove an earlier sample class with all its grades.")] = False,
+) -> None:
+    """Write submissions of made-up students: right, blank, wrong in every known way, crashed, late, broken.
+
+    Use it to try the other commands. The same size and seed give the same class. What each student deserves is
+    written to `truth.json` in the class's folder. A folder with real submissions is never touched.
+    """
+    from course_lib.commands import sample
+
+    sample.sample_class(slug, size=size, seed=seed, into=into, hostile=hostile, fresh=fresh)
+
+
+@app.command(rich_help_panel=PREPARE)
+def demo(
+    size: Annotated[int, typer.Option(min=1, help="How many students.")] = 12,
+    seed: Annotated[int, typer.Option(help="Decides who they are and what they wrote.")] = 0,
+    jobs: Jobs = None,
+    unsafe_local: UnsafeLocal = False,
+) -> None:
+    """Do everything once with a sample class: release, grade, feedback, gradebook, report.
+
+    The class is in `build/class`. Steps that are up to date are left out, so a second run takes seconds.
+    """
+    from course_lib.commands import sample
+
+    sample.demo(size=size, seed=seed, jobs=jobs, unsafe_local=unsafe_local)
+
+
+@app.command(rich_help_panel=GRADE)
+def grade(
+    slug: Slug = None,
+    folder: ClassFolder = None,
+    jobs: Jobs = None,
+    unsafe_local: UnsafeLocal = False,
+    replace: Annotated[
+        bool,
+        typer.Option(
+            "--replace",
+            help="Where an unchanged submission earns other points than before (the rubric was changed), put them "
+            "into the gradebook without asking.",
+        ),
+    ] = False,
+) -> None:
+    """Grade what was handed in and write the scores into the gradebook.
+
+    Submissions run side by side, each in a sandbox of its own; then the scores are written one by one through
+    nbgrader. What is graded already is not run again. Stop it at any time: the same command goes on from there.
+
+    A score that a person gave stays. A submission that this machine could not run keeps the score it has, and
+    exit code 1 says so.
+    """
+    from course_lib.commands.grade import run
+
+    run(slug, folder=folder, jobs=jobs, unsafe_local=unsafe_local, replace=replace)
+
+
+@app.command(rich_help_panel=GRADE)
+def feedback(slug: Slug = None, folder: ClassFolder = None) -> None:
+    """Make the page that each student gets back: `feedback/STUDENT/ASSIGNMENT/` in the class's folder.
+
+    It shows points, what was found, comments of graders and the student's answers; no hidden input and no
+    expected value. Only pages that are out of date are made anew.
+    """
+    from course_lib.commands import pages
+
+    pages.feedback(slug, folder=folder)
+
+
+@app.command(rich_help_panel=GRADE)
+def report(slug: Slug = None, folder: ClassFolder = None) -> None:
+    """Make a page about the class: scores, the commonest mistakes, what needs a person.
+
+    Written to `reports/ASSIGNMENT.html` in the class's folder. Make the feedback first: the report links to it.
+    """
+    from course_lib.commands import pages
+
+    pages.report(slug, folder=folder)
+
+
+@app.command(rich_help_panel=GRADE)
+def export(
+    slug: Slug = None,
+    folder: ClassFolder = None,
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="FILE", help="Default: gradebook.csv in the class's folder.")
+    ] = None,
+) -> None:
+    """Write the gradebook as CSV, for a spreadsheet or a learning management system.
+
+    One row for each assignment and student, with nbgrader's columns and one that says whether something still
+    waits for a person. Text is quoted, and no field can act as a spreadsheet's formula.
+    """
+    from course_lib.commands import pages
+
+    pages.export(slug, folder=folder, to=to)
+
+
+@app.command("kill-table", rich_help_panel=LOOK)
+def kill_table(
+    slug: Slug = None,
+    exercise: Annotated[list[str] | None, typer.Option(help="Only this exercise; may be repeated.")] = None,
+    mutants: Annotated[
+        bool, typer.Option("--mutants", help="Also change the solutions automatically in every place; takes minutes.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Show which rubric line catches which mistake.
+
+    The solution must earn all points, the blank stub none, and each known mistake must lose the line that is
+    meant to catch it and be named there. Exit code 1 says that one does not.
+    """
+    from course_lib.commands import inspect
+
+    inspect.kills(slug, as_json=as_json, mutants=mutants, exercises=tuple(exercise or ()))
+
+
+@app.command(rich_help_panel=LOOK)
+def audit(folder: ClassFolder = None) -> None:
+    """Check the store of results: nothing changed, lost or added since it was written."""
+    from course_lib.commands import inspect
+
+    inspect.audit(folder)
 
 
 def main() -> None:
@@ -100,5 +236,11 @@ def main() -> None:
 def _exit_code(error: Exception) -> int:
     if isinstance(error, CommandError):
         return error.code
-    by_name = {"SpecError": USAGE, "ReleaseError": ATTENTION, "ModuleNotFoundError": ENVIRONMENT}
+    by_name = {
+        "SpecError": USAGE,
+        "ReleaseError": ATTENTION,
+        "StoreError": ATTENTION,
+        "RunnerFault": ENVIRONMENT,
+        "ModuleNotFoundError": ENVIRONMENT,
+    }
     return next((by_name[kind.__name__] for kind in type(error).__mro__ if kind.__name__ in by_name), FAULT)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cache
+from pathlib import Path
 
 import nbformat
 import numpy as np
@@ -75,11 +76,11 @@ def make_class(slug: str, classroom: Classroom, *, size: int, seed: int = 0, hos
     plans = draw_plans(spec, size=size, seed=seed, hostile=hostile)
     blank = released(slug, spec.notebook)
     for plan in plans:
-        folder = classroom.submitted(plan.student, slug)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{spec.notebook}.ipynb").write_text(submission(spec, blank, plan), encoding="utf-8")
+        path = _submitted_file(classroom, spec, plan)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(submission(spec, blank, plan), encoding="utf-8")
         handed_in = DUE + timedelta(hours=plan.hours_late)
-        (folder / "timestamp.txt").write_text(f"{handed_in:%Y-%m-%d %H:%M:%S.%f} UTC\n")
+        (path.parent / "timestamp.txt").write_text(f"{handed_in:%Y-%m-%d %H:%M:%S.%f} UTC\n")
     register(classroom, slug)
     with classroom.gradebook() as gradebook:
         gradebook.update_or_create_assignment(slug, duedate=DUE)
@@ -89,6 +90,22 @@ def make_class(slug: str, classroom: Classroom, *, size: int, seed: int = 0, hos
             )
     write_truth(spec, classroom, plans)
     return plans
+
+
+def same_class(spec: Assignment, classroom: Classroom, *, size: int, seed: int, hostile: bool = False) -> bool:
+    """Whether the folder holds this class already."""
+    try:
+        truth = json.loads((classroom.folder / TRUTH).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    plans = draw_plans(spec, size=size, seed=seed, hostile=hostile)
+    recorded = truth.get(spec.slug, {})
+    blank = released(spec.slug, spec.notebook)
+    return list(recorded) == sorted(plan.student for plan in plans) and all(
+        _submitted_file(classroom, spec, plan).is_file()
+        and _submitted_file(classroom, spec, plan).read_text(encoding="utf-8") == submission(spec, blank, plan)
+        for plan in plans
+    )
 
 
 def draw_plans(spec: Assignment, *, size: int, seed: int = 0, hostile: bool = False) -> list[Plan]:
@@ -147,10 +164,15 @@ def expected_points(spec: Assignment, plan: Plan) -> dict[str, float]:
 
 
 def write_truth(spec: Assignment, classroom: Classroom, plans: list[Plan]) -> None:
-    """Record beside the class what was written and what it deserves."""
-    truth = {plan.student: asdict(plan) | {"points": expected_points(spec, plan)} for plan in plans}
-    text = json.dumps({"assignment": spec.slug, "students": truth}, indent=1, ensure_ascii=False, sort_keys=True)
-    (classroom.folder / TRUTH).write_text(text + "\n", encoding="utf-8")
+    """Record beside the class what was written and what it deserves, by assignment and student."""
+    path = classroom.folder / TRUTH
+    truth = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    truth[spec.slug] = {plan.student: asdict(plan) | {"points": expected_points(spec, plan)} for plan in plans}
+    path.write_text(json.dumps(truth, indent=1, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _submitted_file(classroom: Classroom, spec: Assignment, plan: Plan) -> Path:
+    return classroom.submitted(plan.student, spec.slug) / f"{spec.notebook}.ipynb"
 
 
 def _people(size: int, rng: np.random.Generator) -> list[Plan]:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from nbgrader.api import BaseCell, Grade, MissingEntry, Student, SubmittedAssignment, SubmittedNotebook
+from nbgrader.api import BaseCell, Comment, Grade, MissingEntry, Student, SubmittedAssignment, SubmittedNotebook
 from nbgrader.utils import parse_utc
 
 from course_lib.grading.classroom import Classroom
@@ -23,6 +23,11 @@ class CellGrade:
     manual: float | None
     waiting: bool
     extra: float = 0.0
+
+    @property
+    def ungraded(self) -> bool:
+        """Whether neither the course nor a person has given it a score."""
+        return self.auto is None and self.manual is None
 
     @property
     def score(self) -> float:
@@ -119,6 +124,23 @@ def standings(classroom: Classroom, slug: str) -> dict[str, Standing]:
             )
             for s in gradebook.db.query(SubmittedAssignment).filter(SubmittedAssignment.name == slug)
         }
+
+
+def comments(classroom: Classroom, slug: str) -> dict[str, dict[str, str]]:
+    """What graders wrote, by student and cell."""
+    with classroom.gradebook() as gradebook:
+        rows = (
+            gradebook.db.query(Student.id, BaseCell.name, Comment.manual_comment)
+            .join(SubmittedNotebook, Comment.notebook_id == SubmittedNotebook.id)
+            .join(SubmittedAssignment, SubmittedNotebook.assignment_id == SubmittedAssignment.id)
+            .join(Student, SubmittedAssignment.student_id == Student.id)
+            .join(BaseCell, Comment.cell_id == BaseCell.id)
+            .filter(SubmittedAssignment.name == slug, Comment.manual_comment.is_not(None))
+        )
+        found: dict[str, dict[str, str]] = {}
+        for student, cell, text in rows:
+            found.setdefault(student, {})[cell] = text
+        return found
 
 
 def handed_in_at(classroom: Classroom, student: str, slug: str) -> datetime | None:

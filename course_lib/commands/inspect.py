@@ -1,0 +1,88 @@
+"""`course kill-table`, `course doctor`, `course audit`: proof that the grading can be trusted."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.markup import escape
+from rich.table import Table
+
+from course_lib.commands import CommandError, console
+from course_lib.commands.choose import chosen, classroom
+from course_lib.grading.kill_table import ExerciseKills, KillTable, kill_table
+from course_lib.grading.results import ResultStore
+
+
+def kills(slug: str | None, *, as_json: bool = False, mutants: bool = False, exercises: tuple[str, ...] = ()) -> None:
+    """Print which rubric line catches which mistake."""
+    tables = []
+    for spec in chosen(slug):
+        for name in exercises:
+            spec.exercise(name)
+        with console.status(spec.slug) as status:
+            tables.append(
+                kill_table(spec, with_mutants=mutants, exercises=exercises, progress=lambda text: status.update(text))
+            )
+    if as_json:
+        print(json.dumps([asdict(table) | {"holds": table.holds} for table in tables], indent=1, ensure_ascii=False))
+    else:
+        for table in tables:
+            _show(table)
+    broken = [f"{table.slug}.{exercise.name}" for table in tables for exercise in table.exercises if not exercise.holds]
+    if broken:
+        raise CommandError(f"the rubric does not do what it must in {', '.join(broken)}; see the lines marked ✗")
+
+
+def audit(folder: Path | None) -> None:
+    """Check that no result was changed, lost or added behind the log."""
+    room = classroom(folder)
+    if not room.results.exists():
+        raise CommandError(f"nothing is graded in {room.folder} yet; run `course grade` first")
+    store = ResultStore(room.results)
+    problems = store.audit()
+    for problem in problems:
+        console.print(f"[red]✗[/] {escape(problem)}", soft_wrap=True)
+    if problems:
+        raise CommandError(
+            f"{len(problems)} things are wrong with the results in {room.results}; restore them from a copy, or "
+            "remove the folder and grade again"
+        )
+    console.print(f"[green]✓[/] {len(store.log())} log lines and their results are whole, in {room.results}")
+
+
+def _show(table: KillTable) -> None:
+    console.print(f"[bold]{escape(table.title)}[/], {table.seeds} draws of cases each")
+    rows = Table()
+    for name in ("", "exercise", "put to the rubric", "caught by", "earned"):
+        rows.add_column(name, justify="right" if name == "earned" else "left", overflow="fold")
+    for exercise in table.exercises:
+        rows.add_section()
+        _add_rows(rows, exercise)
+    console.print(rows)
+    known = sum(len(exercise.misconceptions) for exercise in table.exercises)
+    caught = sum(kill.holds for exercise in table.exercises for kill in exercise.misconceptions)
+    made = [mutant for exercise in table.exercises for mutant in exercise.mutants]
+    text = f"{caught} of {known} known mistakes lose the line meant to catch them and are named there"
+    if made:
+        equivalent = sum(bool(mutant.equivalent) for mutant in made)
+        survivors = sum(len(exercise.survivors) for exercise in table.exercises)
+        text += (
+            f"; of {len(made)} automatic mutants {survivors} survive, {equivalent} more are as right as the solution"
+        )
+    console.print(text + ".", soft_wrap=True)
+
+
+def _add_rows(rows: Table, exercise: ExerciseKills) -> None:
+    good = "[green]✓[/]", "[red]✗[/]"
+    mark = good[exercise.solution != exercise.points]
+    rows.add_row(mark, exercise.name, "the solution", "nothing", f"{exercise.solution:g} of {exercise.points:g}")
+    rows.add_row(good[exercise.blank != 0], "", "the blank stub", escape(exercise.blank_says), f"{exercise.blank:g}")
+    for kill in exercise.misconceptions:
+        caught = ", ".join(f"[bold]{name}[/]" if name == kill.intended else name for name in kill.caught_by)
+        caught += "" if kill.named else " (not named)"
+        rows.add_row(good[not kill.holds], "", kill.name, caught or "nothing", f"{kill.earned:g}")
+    for mutant in exercise.mutants:
+        caught = ", ".join(mutant.caught_by) or mutant.stopped or escape(mutant.equivalent) or "nothing"
+        rows.add_row(good[not mutant.holds], "", escape(mutant.mutant.description), caught, "")

@@ -1,0 +1,71 @@
+"""`course sample-class` and `course demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from course_lib.commands import CommandError, console
+from course_lib.commands.choose import chosen, classroom
+from course_lib.grading.classroom import Classroom
+from course_lib.grading.sample_class import TRUTH, make_class, same_class
+from course_lib.grading.solution import ROOT
+
+
+def sample_class(
+    slug: str | None, *, size: int, seed: int, into: Path | None = None, hostile: bool = False, fresh: bool = False
+) -> None:
+    """Write a sample class, in the place of an earlier sample class if there is one."""
+    room = classroom(into)
+    specs = chosen(slug)
+    _make_room(room, fresh=fresh)
+    for spec in specs:
+        if same_class(spec, room, size=size, seed=seed, hostile=hostile):
+            console.print(f"[bold]{spec.slug}[/]  {size} students, as before")
+            continue
+        plans = make_class(spec.slug, room, size=size, seed=seed, hostile=hostile)
+        console.print(f"[bold]{spec.slug}[/]  {len(plans)} students in {room.folder / 'submitted'}", soft_wrap=True)
+
+
+def demo(*, size: int, seed: int, jobs: int | None, unsafe_local: bool) -> None:
+    """Release, sample class, grades, feedback, gradebook, report: each step where it is needed."""
+    from course_lib.commands import grade, pages, release
+
+    room = Classroom(ROOT / "build" / "class")
+    console.rule("Assignments", align="left")
+    release.run(None)
+    console.rule("Sample class", align="left")
+    sample_class(None, size=size, seed=seed, into=room.folder)
+    console.rule("Grading", align="left")
+    grade.run(None, folder=room.folder, jobs=jobs, unsafe_local=unsafe_local, replace=True)
+    console.rule("Feedback, gradebook, report", align="left")
+    pages.feedback(None, folder=room.folder)
+    table = pages.export(None, folder=room.folder)
+    reports = pages.report(None, folder=room.folder)
+    page = next(iter(sorted((room.folder / "feedback").glob("*/*/*.html"))), None)
+    console.rule("Where everything is", align="left")
+    book = ROOT / "build" / "book" / "index.html"
+    rows = [
+        ("the book", book if book.exists() else None, "open it in a browser"),
+        ("the assignments", ROOT / "exercises", "what students get; open a notebook in Jupyter"),
+        *(("the class report", path, "open it in a browser") for path in reports),
+        ("a student's feedback", page, "open it in a browser"),
+        ("the gradebook", table, "open it in a spreadsheet"),
+    ]
+    for what, path, how in rows:
+        if path is not None:
+            console.print(f"  {what:22}{path.relative_to(ROOT)}   [dim]{how}[/]", soft_wrap=True)
+    console.print(
+        f"  {'the formgrader':22}COURSE_CLASS={room.folder.relative_to(ROOT)} .venv/bin/jupyter lab   "
+        "[dim]then: Formgrader in the Nbgrader menu[/]",
+        soft_wrap=True,
+    )
+
+
+def _make_room(room: Classroom, *, fresh: bool) -> None:
+    """Never write among real submissions."""
+    if (room.folder / TRUTH).exists():
+        if fresh:
+            room.clear()
+        return
+    if (room.folder / "submitted").exists() or room.gradebook_file.exists():
+        raise CommandError(f"{room.folder} holds a class that is no sample; name another folder: --into DIR")

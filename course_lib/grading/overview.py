@@ -1,0 +1,146 @@
+"""A class's work on one assignment: each student with result, grades, and what a person should look at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from course_lib.grading.classroom import Classroom
+from course_lib.grading.collect import remarks
+from course_lib.grading.ingest import released
+from course_lib.grading.release import grade_cells
+from course_lib.grading.results import Result, ResultStore
+from course_lib.grading.spec import Assignment
+from course_lib.grading.standing import Person, Standing, handed_in_at, people, read_commit, standings
+
+UNREADABLE, CRASHED, LIMIT, FILES, LATE, WRITTEN, UNGRADED, UNOFFICIAL = (
+    "Notebooks that cannot be read",
+    "Cells that crashed",
+    "Stopped at a limit",
+    "Files to look at",
+    "Handed in late",
+    "Answers in words to grade",
+    "Not graded yet",
+    "Graded without the sandbox",
+)
+REMEDIES = {
+    UNREADABLE: "Ask for the file again; until then they have no points.",
+    CRASHED: "What was defined before the error was graded; a slip outside the answer may be worth a second look.",
+    LIMIT: "An endless loop, or too much memory, in the exercise named in the feedback.",
+    FILES: "The notebook had another name or did not come alone; make sure that the right one was graded.",
+    LATE: "nbgrader holds the times; the penalty is the one set in nbgrader_config.py.",
+    WRITTEN: "In the formgrader: Manual Grading.",
+    UNGRADED: "Run `course grade`.",
+    UNOFFICIAL: "Install what `course doctor` names and grade again before these scores count.",
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One student's work.
+
+    Attributes:
+        person: who.
+        handed_in: when, if that is known.
+        standing: what the gradebook has, if anything.
+        result: what the scores in the gradebook come from, if there is one.
+        remarks: about the files.
+        page: the feedback page, if it is there.
+    """
+
+    person: Person
+    handed_in: datetime | None
+    standing: Standing | None
+    result: Result | None
+    remarks: Sequence[str]
+    page: Path | None
+
+    @property
+    def late(self) -> float:
+        """Hours after the due date."""
+        return self.standing.seconds_late / 3600 if self.standing else 0.0
+
+    @property
+    def waits(self) -> bool:
+        """Whether an answer in words waits for a person."""
+        return self.standing is not None and any(cell.waiting for cell in self.standing.cells.values())
+
+    def matters(self) -> list[tuple[str, str]]:
+        """What a person should look at: kind and detail."""
+        found = [(FILES, text) for text in self.remarks]
+        if self.standing is None:
+            return [*found, (UNGRADED, "")]
+        if self.late:
+            found.append((LATE, f"{self.late:.1f} hours" if self.late < 48 else f"{self.late / 24:.0f} days"))
+        if self.waits:
+            found.append((WRITTEN, ""))
+        result = self.result
+        if result is None:
+            return [*found, (UNGRADED, "the result of its scores is not in the store")]
+        if result.verdict != "graded":
+            return [*found, (UNREADABLE, result.verdict)]
+        crashed = [e.name for e in result.exercises if any(note.startswith("Your cell did not") for note in e.notes)]
+        if crashed:
+            found.append((CRASHED, ", ".join(crashed)))
+        if result.limits_hit:
+            found.append((LIMIT, ", ".join(result.limits_hit)))
+        if not result.official:
+            found.append((UNOFFICIAL, ""))
+        return found
+
+
+@dataclass(frozen=True)
+class Overview:
+    """A class's work on one assignment.
+
+    Attributes:
+        spec: of the assignment.
+        cells: the grade cell of each exercise.
+        entries: of everyone who handed in something, in the order of their names.
+        absent: who did not.
+    """
+
+    spec: Assignment
+    cells: Mapping[str, str]
+    entries: Sequence[Entry]
+    absent: Sequence[Person] = field(default_factory=tuple)
+
+    @property
+    def graded(self) -> list[Entry]:
+        """Those with scores."""
+        return [entry for entry in self.entries if entry.standing is not None]
+
+    def matters(self) -> dict[str, list[tuple[Entry, str]]]:
+        """What needs a person, by kind, the gravest first."""
+        groups: dict[str, list[tuple[Entry, str]]] = {kind: [] for kind in REMEDIES}
+        for entry in self.entries:
+            for kind, detail in entry.matters():
+                groups[kind].append((entry, detail))
+        return {kind: group for kind, group in groups.items() if group}
+
+
+def overview(classroom: Classroom, spec: Assignment) -> Overview:
+    """Read everything there is on an assignment."""
+    known, grades = people(classroom), standings(classroom, spec.slug)
+    store = ResultStore(classroom.results)
+    entries = []
+    for student in classroom.students(spec.slug):
+        last = read_commit(classroom, student, spec.slug)
+        page = classroom.feedback(student, spec.slug) / f"{spec.notebook}.html"
+        entries.append(
+            Entry(
+                known.get(student, Person(student)),
+                handed_in_at(classroom, student, spec.slug),
+                grades.get(student),
+                store.get(last.key) if last else None,
+                remarks(classroom.submitted(student, spec.slug), spec),
+                page if page.exists() else None,
+            )
+        )
+    entries.sort(key=lambda entry: entry.person.name.casefold())
+    here = {entry.person.student for entry in entries}
+    absent = [person for student, person in sorted(known.items()) if student not in here]
+    cells = {exercise: cell for cell, exercise in grade_cells(spec, released(spec.slug, spec.notebook)).items()}
+    return Overview(spec, cells, entries, absent)
