@@ -403,8 +403,8 @@ rotary_self_attention = Exercise(
         ),
         Misconception(
             name="no_positions",
-            says="Your layer does not know the order of its inputs: queries and keys are not turned, or by the number of "
-            "their head. Call apply_rope on both, with the positions on the second last axis.",
+            says="Your layer does not know the order of its inputs: queries and keys are not turned, or by the "
+            "number of their head. Call apply_rope on both, with the positions on the second last axis.",
             line="output",
             edits=[(ROTATE_QUERY, "pass"), (ROTATE_KEY, "pass")],
         ),

@@ -10,7 +10,7 @@ from course_lib.check.probe import Probe
 from course_lib.check.properties import Property
 from course_lib.check.values import Code
 from course_lib.grading.spec import Exercise, Line, Misconception, random_tensor
-from course_lib.grading.specs._cases import random_permutation
+from course_lib.grading.specs._cases import random_cycle
 from course_lib.models import attention, positions
 
 # Layers to measure: two in which order counts, of either sign, and two that treat their input as a set.
@@ -25,7 +25,7 @@ def _shuffled(*layers: Code) -> Callable[[np.random.Generator], list[Probe]]:
     """Two sequences of 5 vectors of width 7; the same input for each layer."""
 
     def cases(rng: np.random.Generator) -> list[Probe]:
-        x, permutation = random_tensor(rng, 2, 5, 7), random_permutation(rng, 5)
+        x, permutation = random_tensor(rng, 2, 5, 7), random_cycle(rng, 5)
         return [Probe(target="permutation_error", args=(layer, x, permutation)) for layer in layers]
 
     return cases

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
-
-from course_lib.check.probe import Probe
-from course_lib.grading.spec import Cases
 
 
 def random_mask(rng: np.random.Generator, *shape: int, allowed: float = 0.6) -> torch.Tensor:
@@ -21,19 +16,12 @@ def random_mask(rng: np.random.Generator, *shape: int, allowed: float = 0.6) -> 
     return torch.from_numpy(rows.reshape(shape))
 
 
-def random_permutation(rng: np.random.Generator, length: int) -> torch.Tensor:
-    """A permutation without fixed points that is not its own inverse, so that each way to err shows."""
-    indices = np.arange(length)
-    while True:
-        permutation = rng.permutation(length)
-        if (permutation != indices).all() and (permutation[permutation] != indices).any():
-            return torch.from_numpy(permutation)
+def random_cycle(rng: np.random.Generator, length: int) -> torch.Tensor:
+    """A permutation that leads through all positions in one cycle.
 
-
-def together(*generators: Cases) -> Cases:
-    """The cases of several generators, one after the other."""
-
-    def cases(rng: np.random.Generator) -> Sequence[Probe]:
-        return [probe for generator in generators for probe in generator(rng)]
-
-    return cases
+    From five positions on, to shuffle once, twice and back are then three things in every part of the sequence.
+    """
+    order = rng.permutation(length)
+    cycle = np.empty(length, dtype=np.int64)
+    cycle[order] = np.roll(order, -1)
+    return torch.from_numpy(cycle)
