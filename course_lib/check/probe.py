@@ -142,7 +142,7 @@ def execute(probe: Probe, namespace: Mapping[str, Any]) -> Reply:
     default_dtype = torch.get_default_dtype()
     random_state = torch.get_rng_state()
     torch.set_default_dtype(DTYPES[probe.dtype])
-    torch.manual_seed(probe.seed)
+    torch.default_generator.manual_seed(probe.seed)  # torch.manual_seed goes through every kind of device, slowly
     try:
         with torch.enable_grad():
             return _answer(probe, target)

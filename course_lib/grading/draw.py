@@ -55,7 +55,7 @@ def _draw_line(spec: Assignment, exercise: Exercise, line: Line, seed: bytes) ->
     properties = line.properties(probes) if callable(line.properties) else line.properties
     cases = []
     for probe in probes:
-        expected = execute(probe, {exercise.name: exercise.reference})
+        expected = execute(replace(probe, watch=False), {exercise.name: exercise.reference})
         if expected.failure is not None and expected.failure.kind != "raised":
             raise SpecError(f"{spec.slug}.{exercise.name}.{line.name}: the reference fails: {expected.failure}")
         cases.append(Case(probe, replace(expected, operations=()), _Mistakes(spec, exercise, probe)))

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from course_lib.check.compare import Finding, describe_failure
-from course_lib.check.judge import Ask, ExerciseResult, LineResult, judge
+from course_lib.check.judge import Ask, ExerciseCases, ExerciseResult, LineResult, judge
 from course_lib.check.probe import Failure, Probe, Reply
 from course_lib.check.report import render_html
 from course_lib.grading import solution
@@ -33,7 +33,7 @@ from course_lib.grading.limits import Limits
 from course_lib.grading.results import ExerciseScore, LineScore, Result
 from course_lib.grading.session import Budget, Launcher, Session
 from course_lib.grading.solution import answers, given_cells
-from course_lib.grading.spec import Assignment, Exercise
+from course_lib.grading.spec import Assignment, Exercise, assignment
 
 PACKAGE = Path(__file__).resolve().parents[1]
 SAID_BY_STUDENT = {"raised", "refused", "state", "structure", "missing", "not_written"}
@@ -302,9 +302,15 @@ class _Grading:
         """The exercise judged on its public cases, in a session that sees no hidden input."""
         if graded.attempt not in self.public:
             self.public[graded.attempt] = self._open(graded.attempt)
-        cases = draw(self.spec, exercise, seed=PUBLIC_SEED)
+        cases = _public_cases(self.spec.slug, exercise.name)
         ask = self._outside(self.public[graded.attempt].ask)
         return judge(cases, ask, source=self._source(exercise, graded.attempt))
+
+
+@cache
+def _public_cases(slug: str, exercise: str) -> ExerciseCases:
+    spec = assignment(slug)
+    return draw(spec, spec.exercise(exercise), seed=PUBLIC_SEED)
 
 
 def _spoken(hidden: LineResult, shown: LineResult) -> LineResult:

@@ -82,13 +82,13 @@ class Launcher:
         command: starts the runner; the number of its control socket is added at the end.
         environment: the runner's whole environment.
         name: ``sandbox`` or ``unsafe-local``; written into each result.
-        pass_fds: descriptors that the command needs besides.
     """
 
     def __init__(self, command: Sequence[str], *, environment: Mapping[str, str], name: str) -> None:
         self.name = name
         self._command, self._environment = list(command), dict(environment)
         self._lock = threading.Lock()
+        self._closed = False
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._complaints: IO[bytes] | None = None
@@ -106,6 +106,7 @@ class Launcher:
         """
         request = json.dumps({"limits": limits.of_a_slot(), "seed": seed}).encode()
         message = wire.HEADER.pack(len(request)) + request
+        control: socket.socket | None = None
         for attempt in range(RETRIES + 1):
             data, data_there = socket.socketpair()
             leash, leash_there = socket.socketpair()
@@ -134,18 +135,10 @@ class Launcher:
         return SlotSession(self, cells, limits=limits, budget=budget, seed=seed)
 
     def close(self) -> None:
-        """End the runner and with it every slot."""
+        """End the runner and with it every slot, whoever waits for one; nothing can be opened afterwards."""
         with self._lock:
-            process, control = self._process, self._control
-            self._process = self._control = None
-        if control is not None:
-            control.close()
-        if process is not None:
-            try:
-                process.wait(timeout=LEASH_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            self._closed = True
+            self._stop()
 
     def __enter__(self) -> Launcher:
         return self
@@ -154,6 +147,8 @@ class Launcher:
         self.close()
 
     def _running(self) -> socket.socket:
+        if self._closed:
+            raise RunnerFault("grading was stopped")
         if self._control is not None and self._process is not None and self._process.poll() is None:
             return self._control
         ours, theirs = socket.socketpair()
@@ -173,20 +168,24 @@ class Launcher:
             wire.receive(ours, limit=1000, deadline=time.monotonic() + START_SECONDS)
         except (wire.Closed, wire.Late) as error:
             ours.close()
-            self._process.kill()
-            self._process.wait()
+            self._stop()
             raise RunnerFault(f"the runner does not start: {self._complaint() or error}") from error
         self._control = ours
         return ours
 
-    def _discard(self, control: socket.socket) -> None:
+    def _discard(self, control: socket.socket | None) -> None:
+        """End a runner that does not answer, unless another thread has replaced it already."""
         with self._lock:
-            if self._control is control:
-                control.close()
-                self._control = None
-                if self._process is not None:
-                    self._process.kill()
-                    self._process.wait()
+            if control is None or self._control is control:
+                self._stop()
+
+    def _stop(self) -> None:
+        if self._control is not None:
+            self._control.close()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        self._process = self._control = None
 
     def _complaint(self) -> str:
         """The end of what the runner wrote to its standard error."""

@@ -1,33 +1,35 @@
-"""What separates a slot from everything else, applied by the slot to itself after the fork.
+"""What separates a slot from everything else.
 
-The order matters: new namespaces, then fresh file systems (which needs the privileges that a new user
-namespace gives), then a second process that gives up all privileges, may gain none, and may call only
-what a notebook needs.
+The server stands in a user namespace of its own, so that it may give each slot its own namespaces.
+The slot, freshly forked, applies the rest to itself: fresh file systems, a user namespace in which its
+processes are counted, limits, no privileges and no way to gain any, and a filter of system calls.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import errno
 import os
-import platform
 import resource
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+import pyseccomp
 
 libc = ctypes.CDLL(None, use_errno=True)
 
 CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID = 0x00020000, 0x08000000, 0x10000000, 0x20000000
 CLONE_NEWNET, CLONE_NEWUTS, CLONE_NEWCGROUP = 0x40000000, 0x04000000, 0x02000000
-NEW_NAMESPACES = CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWUTS
-ANY_NAMESPACE = NEW_NAMESPACES | CLONE_NEWCGROUP | 0x80
+NAMESPACES = CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWCGROUP
 
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC, MS_PRIVATE = 2, 4, 8, 0x4000, 0x40000
-PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 4, 24, 38, 47
+PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 24, 38, 47
 CAPABILITY_VERSION = 0x20080522
 LAST_CAPABILITY = 63
 
 HOME = "/home/student"
-INSIDE_ID = 1000
+STUDENT = 1000
 
 FORBIDDEN = (  # noqa: SIM905 - a list of sixty strings would hide what belongs together
     # other processes
@@ -47,13 +49,47 @@ class ConfineError(OSError):
     """A protection that could not be put in place; the slot must not run."""
 
 
-def enter_namespaces() -> None:
-    """Leave the server's namespaces; the next child is the first process of its own."""
+def own_user_namespace(*, inside: int) -> None:
+    """Enter a new user namespace in which this process, until it gives them up, has all privileges."""
     user, group = os.getuid(), os.getgid()
-    _check(libc.unshare(NEW_NAMESPACES), "new namespaces")
+    _check(libc.unshare(CLONE_NEWUSER), "a user namespace")
     Path("/proc/self/setgroups").write_text("deny")
-    Path("/proc/self/uid_map").write_text(f"{INSIDE_ID} {user} 1")
-    Path("/proc/self/gid_map").write_text(f"{INSIDE_ID} {group} 1")
+    Path("/proc/self/uid_map").write_text(f"{inside} {user} 1")
+    Path("/proc/self/gid_map").write_text(f"{inside} {group} 1")
+
+
+def own_process_namespace() -> None:
+    """Continue as the first process of a namespace that belongs to this process's user namespace.
+
+    Only then may it give its children process namespaces again and again. The process that was there
+    before waits and ends as this one ends.
+    """
+    _check(libc.unshare(CLONE_NEWPID | CLONE_NEWNS), "process and mount namespaces")
+    pid = os.fork()
+    if pid != 0:
+        _, status = os.waitpid(pid, 0)
+        os._exit(min(abs(os.waitstatus_to_exitcode(status)), 255))
+    _check(libc.mount(None, b"/", None, MS_REC | MS_PRIVATE, None), "private mounts")
+    _mount("proc", "/proc", "")
+
+
+@contextlib.contextmanager
+def next_child_first_of_its_own() -> Iterator[None]:
+    """A child forked inside is the first process of a new process namespace: when it ends, all in it end."""
+    here = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _check(libc.unshare(CLONE_NEWPID), "a process namespace")
+        try:
+            yield
+        finally:
+            _check(libc.setns(here, CLONE_NEWPID), "the process namespace that was left")
+    finally:
+        os.close(here)
+
+
+def enter_namespaces() -> None:
+    """Leave the server's mounts, shared memory, network and host name."""
+    _check(libc.unshare(CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWUTS), "new namespaces")
 
 
 def mount_private_places(*, scratch_bytes: int) -> None:
@@ -74,11 +110,6 @@ def give_up_privileges() -> None:
         libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)  # beyond the kernel's last one it fails, rightly
     header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION, 0)
     _check(libc.capset(header, (ctypes.c_uint32 * 6)()), "no capabilities")
-
-
-def hide_from_children() -> None:
-    """Keep this process's memory from processes of the same user."""
-    _check(libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "memory not readable")
 
 
 def limit_resources(limits: Mapping[str, int], *, own_processes: bool) -> None:
@@ -106,27 +137,18 @@ def limit_resources(limits: Mapping[str, int], *, own_processes: bool) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (limits["cpu_seconds"], limits["cpu_seconds"] + 1))
 
 
-def forbid_calls() -> None:
-    """Load the filter of system calls. What it forbids fails with EPERM; nothing can unload it."""
-    import errno
-
-    import pyseccomp
-
+def call_filter() -> pyseccomp.SyscallFilter:
+    """The filter of system calls, to be loaded by a slot. What it forbids fails with EPERM."""
     rules = pyseccomp.SyscallFilter(pyseccomp.ALLOW)
     for name in FORBIDDEN:
         if pyseccomp.resolve_syscall(pyseccomp.Arch.NATIVE, name) >= 0:
             rules.add_rule(pyseccomp.ERRNO(errno.EPERM), name)
     # the flags of clone can be looked at; those of clone3 cannot, and the C library does without it
-    for flag in (1 << bit for bit in range(32) if ANY_NAMESPACE & 1 << bit):
+    for flag in (1 << bit for bit in range(32) if NAMESPACES & 1 << bit):
         rules.add_rule(pyseccomp.ERRNO(errno.EPERM), "clone", pyseccomp.Arg(0, pyseccomp.MASKED_EQ, flag, flag))
     if pyseccomp.resolve_syscall(pyseccomp.Arch.NATIVE, "clone3") >= 0:
         rules.add_rule(pyseccomp.ERRNO(errno.ENOSYS), "clone3")
-    rules.load()
-
-
-def supported() -> bool:
-    """Whether this system has the namespaces that a confined slot needs."""
-    return platform.system() == "Linux"
+    return rules
 
 
 def _mount(kind: str, place: str, options: str) -> None:

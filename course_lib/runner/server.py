@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import array
 import contextlib
+import ctypes
 import gc
 import json
 import os
@@ -20,6 +21,7 @@ import socket
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -29,7 +31,7 @@ from course_lib.runner import confine, slot, watch, wire
 
 TICK = 0.02
 MAX_REQUEST = 10_000
-PR_SET_CHILD_SUBREAPER = 36
+LARGE_PAGE, MADV_COLLAPSE = 1 << 21, 25
 
 
 @dataclass
@@ -51,6 +53,8 @@ class Server:
         self.control, self.confined = control, confined
         self.slots: dict[int, Slot] = {}
         self.baseline = watch.private_memory(os.getpid())
+        if confined:
+            self.calls = confine.call_filter()
 
     def run(self) -> None:
         """Serve until the controller closes its end."""
@@ -75,7 +79,7 @@ class Server:
         request = json.loads(wire.receive_body(self.control, header, limit=MAX_REQUEST))
         data, leash = (socket.socket(fileno=fd) for fd in descriptors)
         try:
-            pid = self._fork(request, data, leash)
+            pid = self._fork(request, data)
             self.slots[pid] = Slot(pid, leash, request["limits"], request.get("folder", ""))
         except OSError as error:
             _say(leash, {"verdict": "not opened", "detail": str(error)})
@@ -83,26 +87,30 @@ class Server:
         finally:
             data.close()
 
-    def _fork(self, request: dict[str, Any], data: socket.socket, leash: socket.socket) -> int:
-        if not self.confined:
-            request["folder"] = tempfile.mkdtemp(prefix="course-slot-")
-            pid = os.fork()
-            if pid == 0:
-                self._become(lambda: _plain_slot(request, data), data)
+    def _fork(self, request: dict[str, Any], data: socket.socket) -> int:
+        if self.confined:
+            with confine.next_child_first_of_its_own():
+                pid = os.fork()
+                if pid == 0:
+                    self._become(lambda: self._serve_confined(request, data))
             return pid
-        reader, writer = os.pipe()
+        request["folder"] = tempfile.mkdtemp(prefix="course-slot-")
         pid = os.fork()
         if pid == 0:
-            self._become(lambda: _confined_slot(request, data, writer), data, writer)
-        os.close(writer)
-        with os.fdopen(reader, "rb") as pipe:
-            answer = pipe.read(4096)  # ends when the first process has ended or the second has its id through
-        os.waitpid(pid, 0)
-        if not answer.isdigit():
-            raise OSError(answer.decode(errors="replace") or "the slot ended before it began")
-        return int(answer)
+            self._become(lambda: _serve_plain(request, data))
+        return pid
 
-    def _become(self, run: Any, *keep: Any) -> NoReturn:
+    def _serve_confined(self, request: dict[str, Any], data: socket.socket) -> None:
+        limits = request["limits"]
+        confine.enter_namespaces()
+        confine.mount_private_places(scratch_bytes=limits["scratch_bytes"])
+        confine.own_user_namespace(inside=confine.STUDENT)  # for the count of its processes
+        confine.limit_resources(limits, own_processes=True)
+        confine.give_up_privileges()
+        self.calls.load()
+        _serve(request, data)
+
+    def _become(self, run: Callable[[], None]) -> NoReturn:
         """In a forked child: let go of the server's sockets, run, and end without any exit hook."""
         try:
             for inherited in (self.control, *(s.leash for s in self.slots.values())):
@@ -168,13 +176,14 @@ def main() -> None:
     parser.add_argument("control", type=int)
     parser.add_argument("--confined", action="store_true")
     options = parser.parse_args()
+    if options.confined:
+        confine.own_user_namespace(inside=0)
+        confine.own_process_namespace()
     _warm_up()
     tasks = Path("/proc/self/task")
     threads = len(list(tasks.iterdir())) if tasks.is_dir() else 1
     if threads != 1:
         sys.exit(f"the grading server has {threads} threads before its first fork; it must have one")
-    if options.confined:
-        confine.libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the controller's to handle
     Server(socket.socket(fileno=options.control), confined=options.confined).run()
 
@@ -198,44 +207,28 @@ def _warm_up() -> None:
         execute(Probe(target="f", args=(square,), dtype=dtype, watch=True), {"f": lambda x: torch.softmax(x @ x, -1)})
     gc.collect()
     gc.freeze()  # the collector of a slot leaves the shared pages alone
+    _collapse_pages()
 
 
-def _plain_slot(request: dict[str, Any], data: socket.socket) -> None:
+def _collapse_pages() -> None:
+    """Gather this process's memory in large pages, where the kernel can: a fork then copies far smaller tables."""
+    if not Path("/proc/self/maps").is_file():
+        return
+    advise = confine.libc.madvise
+    advise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        fields = line.split()
+        if fields[1].startswith("rw") and (len(fields) < 6 or fields[5] == "[heap]"):
+            start, end = (int(text, 16) for text in fields[0].split("-"))
+            for place in range(-(-start // LARGE_PAGE) * LARGE_PAGE, end - LARGE_PAGE + 1, LARGE_PAGE):
+                advise(place, LARGE_PAGE, MADV_COLLAPSE)
+
+
+def _serve_plain(request: dict[str, Any], data: socket.socket) -> None:
     os.setsid()
     os.chdir(request["folder"])
     confine.limit_resources(request["limits"], own_processes=False)
     _serve(request, data)
-
-
-def _confined_slot(request: dict[str, Any], data: socket.socket, report: int) -> None:
-    """Three processes: this one enters the namespaces, the next is their first and only waits, the last works."""
-    try:
-        confine.enter_namespaces()
-        first = os.fork()
-    except OSError as error:
-        os.write(report, str(error).encode())
-        return
-    if first != 0:
-        os.write(report, str(first).encode())
-        os._exit(0)
-    confine.mount_private_places(scratch_bytes=request["limits"]["scratch_bytes"])
-    worker = os.fork()
-    if worker == 0:
-        os.close(report)
-        confine.limit_resources(request["limits"], own_processes=True)
-        confine.give_up_privileges()
-        confine.forbid_calls()
-        _serve(request, data)
-        os._exit(0)
-    os.close(report)
-    data.close()
-    confine.give_up_privileges()
-    confine.hide_from_children()
-    while True:
-        pid, status = os.wait()
-        if pid == worker:
-            code = os.waitstatus_to_exitcode(status)
-            os._exit(code if code >= 0 else 128 - code)
 
 
 def _serve(request: dict[str, Any], data: socket.socket) -> None:

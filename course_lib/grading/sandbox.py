@@ -1,0 +1,256 @@
+"""The sandbox that students' code runs in, and what can be said about it on this machine.
+
+:func:`protections` does not ask what the machine has: it puts a hostile notebook into the sandbox and
+looks at what it could do.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from course_lib.check.probe import Probe, Reply
+from course_lib.grading.limits import MIB, Limits
+from course_lib.grading.session import Budget, Launcher, RunnerFault, Session, local
+from course_lib.grading.solution import ROOT
+from course_lib.grading.walls import environment, first_command, walls
+
+INSTALL = "install bubblewrap (Debian, Ubuntu: apt install bubblewrap)"
+ALLOW = (
+    "allow user namespaces: sysctl kernel.unprivileged_userns_clone=1, on Ubuntu 24.04 also an AppArmor profile for "
+    "bwrap; in a container, run it with the right to make namespaces"
+)
+REPORT = "this should not happen where the sandbox starts; do not grade here, and report it"
+
+
+class SandboxMissing(Exception):
+    """Students' code cannot be confined on this machine; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Protection:
+    """One protection: whether it holds here, what was seen, and what to do where it does not."""
+
+    name: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+
+
+def open_launcher(*, unsafe_local: bool = False) -> Launcher:
+    """The launcher for grading, tried out.
+
+    Args:
+        unsafe_local: run students' code without a sandbox, as you; each result says so.
+
+    Raises:
+        SandboxMissing: a protection does not hold and ``unsafe_local`` was not given.
+    """
+    if unsafe_local:
+        return local()
+    launcher = sandboxed()
+    broken = [p for p in protections(launcher) if not p.ok]
+    if broken:
+        launcher.close()
+        said = "; ".join(f"{p.name}: {p.detail} ({p.remedy})" for p in broken[:3])
+        raise SandboxMissing(f"{said}. To grade without these protections, say --unsafe-local: each result is marked")
+    return launcher
+
+
+def sandboxed() -> Launcher:
+    """A launcher whose runner stands inside bubblewrap; nothing is started yet.
+
+    Raises:
+        SandboxMissing: there is no bubblewrap here.
+    """
+    if platform.system() != "Linux":
+        raise SandboxMissing(f"the sandbox needs Linux, this is {platform.system()}; grade on Linux")
+    program = shutil.which("bwrap")
+    if program is None:
+        raise SandboxMissing(f"bubblewrap is not there; {INSTALL}")
+    runner = [sys.executable, "-P", "-s", "-m", "course_lib.runner", "--confined"]
+    command = [program, *walls(), "--", *first_command(), *runner]
+    return Launcher(command, environment=environment(), name="sandbox")
+
+
+def protections(launcher: Launcher | None = None) -> list[Protection]:
+    """Try each protection of the sandbox.
+
+    Args:
+        launcher: the one to try; a fresh one where none is given.
+    """
+    try:
+        tried = launcher or sandboxed()
+    except SandboxMissing as error:
+        return [Protection("sandbox", False, str(error), INSTALL)]
+    try:
+        return [Protection("sandbox", True, "it starts"), *_attack(tried)]
+    except RunnerFault as error:
+        return [Protection("sandbox", False, str(error)[:500], ALLOW)]
+    finally:
+        if launcher is None:
+            tried.close()
+
+
+def _attack(launcher: Launcher) -> list[Protection]:
+    limits = replace(Limits(), memory_bytes=300 * MIB)
+    budget = Budget(120.0)
+
+    def open_session() -> Session:
+        return launcher.session([("attacks", ATTACKS)], limits=limits, budget=budget)
+
+    session, neighbour = open_session(), open_session()
+    try:
+        found = [_try(session, name, target, args) for name, target, args in _attempts()]
+        session.ask(Probe(target="leave_traces"))
+        seen = neighbour.ask(Probe(target="find_traces"))
+        found.append(_protection("slots are apart", seen))
+        found += [
+            _limit("memory", session, "fill_memory", {"memory"}),
+            _limit("processes", session, "fork_for_ever", {"died", "raised"}),
+            _limit("wall time", session, "hang", {"timeout"}),
+        ]
+        return found
+    finally:
+        session.close()
+        neighbour.close()
+
+
+def _attempts() -> list[tuple[str, str, tuple[str, ...]]]:
+    return [
+        ("no network", "reach_network", ()),
+        ("no reference code", "import_reference", ()),
+        ("no sight of this machine's files", "read_files", (str(ROOT), str(Path.home()), "/etc/passwd", "/root")),
+        ("nothing can be written but private places", "write_files", (sys.prefix, sys.base_prefix)),
+        ("no other processes", "see_processes", (str(os.getpid()),)),
+        ("no privileges", "have_privileges", ()),
+        ("system calls are filtered", "call_kernel", ()),
+    ]
+
+
+def _try(session: Session, name: str, target: str, args: tuple[str, ...]) -> Protection:
+    return _protection(name, session.ask(Probe(target=target, args=args)))
+
+
+def _protection(name: str, reply: Reply) -> Protection:
+    """An attack returns the list of what it managed to do."""
+    if reply.failure is not None:
+        return Protection(name, False, f"it could not be tried: {reply.failure.message}", REPORT)
+    done = [str(item) for item in reply.output] if isinstance(reply.output, list) else ["an answer that is no list"]
+    return Protection(name, not done, "; ".join(done)[:300] or "tried, and refused", REPORT if done else "")
+
+
+def _limit(name: str, session: Session, target: str, kinds: set[str]) -> Protection:
+    reply = session.ask(Probe(target=target, seconds=1.0 if "timeout" in kinds else 20.0))
+    stopped = reply.failure is not None and reply.failure.kind in kinds
+    detail = "it was not stopped" if reply.failure is None else f"stopped: {reply.failure.message}"
+    return Protection(f"limit on {name}", stopped, detail, "" if stopped else REPORT)
+
+
+ATTACKS = """
+import ctypes, importlib, mmap, os, signal, socket, subprocess, time
+
+def managed(attempts):
+    done = []
+    for what, attempt in attempts:
+        try:
+            result = attempt()
+        except BaseException:
+            continue
+        if result is not False:
+            done.append(what)
+    return done
+
+def reach_network():
+    families = ("AF_INET", "AF_INET6", "AF_UNIX", "AF_NETLINK", "AF_PACKET", "AF_VSOCK")
+    kinds = [(f, k) for f in families if hasattr(socket, f) for k in (socket.SOCK_STREAM, socket.SOCK_DGRAM)]
+    opened = [(f"opened {f}", lambda f=f, k=k: socket.socket(getattr(socket, f), k).close()) for f, k in kinds]
+    return managed([*opened, ("found a host", lambda: socket.getaddrinfo("example.org", 80))])
+
+def import_reference():
+    names = ("models", "grading", "grading.specs", "cli", "models.attention")
+    return managed([(f"imported {n}", lambda n=n: importlib.import_module("course_lib." + n) and None) for n in names])
+
+def read_files(*places):
+    return managed([(f"found {place}", lambda place=place: seen(place)) for place in places])
+
+def seen(place):
+    if not os.path.exists(place):
+        return False
+    inside = {os.path.join(at, name) for at, _, files in os.walk(place) for name in files if not is_python(at)}
+    return None if inside else False
+
+def is_python(at):
+    import sys
+    return any(at.startswith(p) for p in (sys.prefix, sys.base_prefix, os.path.dirname(os.__file__)))
+
+def write_files(*places):
+    import torch, course_lib
+    folders = ["/", "/usr", "/dev", "/home", "/course", "/var", "/run", "/etc", *places]
+    folders += [os.path.dirname(torch.__file__), *course_lib.__path__]
+    return managed([(f"wrote into {f}", lambda f=f: open(os.path.join(f, "canary"), "w").close()) for f in folders])
+
+def see_processes(pid):
+    others = [name for name in os.listdir("/proc") if name.isdigit() and int(name) != os.getpid()]
+    found = [f"saw process {name}" for name in others]
+    return found + managed([(f"signalled {pid}", lambda: os.kill(int(pid), 0))])
+
+def have_privileges():
+    status = dict(line.split(":", 1) for line in open("/proc/self/status") if ":" in line)
+    wanted = {"NoNewPrivs": "1", "Seccomp": "2", "CapEff": "0" * 16, "CapPrm": "0" * 16, "CapBnd": "0" * 16}
+    found = [f"{name} is {status[name].strip()}" for name, value in wanted.items() if status[name].strip() != value]
+    return found + managed([("became root", lambda: os.setuid(0)), ("mounted", lambda: mount())])
+
+def mount():
+    if ctypes.CDLL(None).mount(b"none", b"/tmp", b"tmpfs", 0, None) != 0:
+        return False
+
+def call_kernel():
+    libc = ctypes.CDLL(None)
+    def call(name, *args):
+        return lambda: None if getattr(libc, name)(*args) >= 0 else False
+    return managed([
+        ("unshared namespaces", call("unshare", 0x10000000)),
+        ("traced a process", call("ptrace", 0, 0, 0, 0)),
+        ("left its root", call("chroot", b"/tmp")),
+        ("made a memory file", lambda: os.memfd_create("x") and None),
+    ])
+
+def leave_traces():
+    for place in ("/tmp", "/dev/shm", os.path.expanduser("~")):
+        open(os.path.join(place, "canary"), "w").close()
+    return []
+
+def find_traces():
+    places = ("/tmp", "/dev/shm", os.path.expanduser("~"))
+    return [f"found a neighbour's file in {p}" for p in places if os.path.exists(os.path.join(p, "canary"))]
+
+def fill_memory():
+    kept = []
+    while True:
+        part = mmap.mmap(-1, 16 << 20)
+        part.write(b"x" * (16 << 20))
+        kept.append(part)
+
+def fork_for_ever():
+    children = 0
+    for _ in range(500):
+        if os.fork() == 0:
+            time.sleep(30)
+            os._exit(0)
+        children += 1
+    return children
+
+def hang():
+    for number in range(1, 32):
+        try:
+            signal.signal(number, signal.SIG_IGN)
+        except OSError:
+            pass
+    while True:
+        pass
+"""
