@@ -1,0 +1,51 @@
+"""`{literalinclude}` with one more option, `:without-docstrings:`, for code that the text around it explains.
+
+The code still comes from the library's file at each build; only what is said twice is left out.
+"""
+
+from __future__ import annotations
+
+import ast
+
+from docutils import nodes
+from docutils.parsers.rst import directives
+from sphinx.application import Sphinx
+from sphinx.directives.code import LiteralInclude
+
+
+def drop_docstrings(source: str) -> str:
+    """Python source without the docstrings of its functions and classes, and without the blank line after each."""
+    lines = source.splitlines()
+    dropped: set[int] = set()
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            continue
+        if ast.get_docstring(node) is None or len(node.body) == 1:
+            continue
+        first, last = node.body[0].lineno, node.body[0].end_lineno or node.body[0].lineno
+        if last < len(lines) and not lines[last].strip():
+            last += 1
+        dropped.update(range(first, last + 1))
+    return "\n".join(line for number, line in enumerate(lines, start=1) if number not in dropped) + "\n"
+
+
+class SourceInclude(LiteralInclude):
+    """Sphinx's directive, with the option."""
+
+    option_spec = {**LiteralInclude.option_spec, "without-docstrings": directives.flag}
+
+    def run(self) -> list[nodes.Node]:
+        result = super().run()
+        if "without-docstrings" in self.options:
+            for node in result:
+                for block in list(node.findall(nodes.literal_block)):
+                    text = drop_docstrings(block.astext())
+                    block.rawsource = text
+                    block.children = []
+                    block += nodes.Text(text)
+        return result
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.add_directive("literalinclude", SourceInclude, override=True)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
