@@ -291,3 +291,49 @@ class GRU(_Recurrent):
 
     step = staticmethod(gru_step)
     num_gates = 3
+
+
+def raise_memory_bias(model: nn.Module, amount: float) -> None:
+    """Let every LSTM and GRU in a model begin by remembering: add to the bias of the gate that keeps the old state.
+
+    That is the forget gate of an LSTM and the update gate of a GRU. With the usual first weights they stand near
+    1/2, so that after t steps about 2^(-t) of a state is left, and as much of its gradient.
+
+    Args:
+        model: a model that holds LSTMs or GRUs, ours or PyTorch's; other layers, a plain RNN among them, stay as
+            they are.
+        amount: what to add, in all layers and directions.
+
+    Source: Gers et al. 2000, section 4; Jozefowicz et al., "An Empirical Exploration of Recurrent Network
+        Architectures", 2015, section 2.2.
+    Chapter: 01-sequences.
+    """
+    for module in model.modules():
+        if not isinstance(module, LSTM | GRU | nn.LSTM | nn.GRU):
+            continue
+        size = module.hidden_size
+        with torch.no_grad():
+            for name, bias in module.named_parameters():
+                if name.startswith("bias_hh"):
+                    bias[size : 2 * size] += amount  # the second block: forget (i f g o), update (r z n)
+
+
+def gradient_norms(network: nn.Module, x: Tensor) -> Tensor:
+    """How much each input still matters at the end: the length of ∂L/∂x_t for L = ½ Σ h_T².
+
+    Args:
+        network: a recurrent network, ours or PyTorch's with batch_first=True, one direction.
+        x: inputs, (batch, length, input_size).
+
+    Returns:
+        The norm of the gradient by each input, averaged over the batch, (length,). Divide by the last one to see
+        how it decays with distance.
+
+    Source: Pascanu, Mikolov and Bengio, "On the difficulty of training recurrent neural networks", 2013,
+        section 2.
+    Chapter: 01-sequences.
+    """
+    x = x.detach().requires_grad_()
+    outputs, _ = network(x)
+    (gradient,) = torch.autograd.grad(outputs[:, -1].square().sum() / 2, x)
+    return gradient.norm(dim=-1).mean(dim=0)

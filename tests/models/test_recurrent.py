@@ -10,7 +10,18 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.utils._pytree import tree_leaves
 
-from course_lib.models.recurrent import GRU, LSTM, RNN, gru_step, lstm_step, reverse_padded, rnn_step, unroll
+from course_lib.models.recurrent import (
+    GRU,
+    LSTM,
+    RNN,
+    gradient_norms,
+    gru_step,
+    lstm_step,
+    raise_memory_bias,
+    reverse_padded,
+    rnn_step,
+    unroll,
+)
 
 OURS: dict[str, Any] = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
 THEIRS: dict[str, Any] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
@@ -161,3 +172,52 @@ def test_reversing_keeps_the_padding_at_the_end() -> None:
     lengths = torch.tensor([4, 2, 1])
     assert reverse_padded(x, lengths).tolist() == [[4, 3, 2, 1], [6, 5, 0, 0], [7, 0, 0, 0]]
     assert torch.equal(reverse_padded(reverse_padded(x, lengths), lengths), x)
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru"])
+@pytest.mark.parametrize("networks", [OURS, THEIRS])
+def test_raising_the_memory_bias_makes_a_state_last(kind: str, networks: dict[str, Any]) -> None:
+    layout = {"batch_first": True} if networks is THEIRS else {}
+    network = networks[kind](input_size=5, hidden_size=3, num_layers=2, **layout)
+    model = nn.Sequential(nn.Linear(5, 5), network)
+    before = {name: parameter.clone() for name, parameter in model.named_parameters()}
+    raise_memory_bias(model, 60.0)
+    for name, parameter in model.named_parameters():
+        raised = torch.zeros_like(parameter)
+        if "bias_hh" in name:
+            raised[3:6] = 60.0
+        torch.testing.assert_close(parameter, before[name] + raised)
+    if kind == "lstm":  # close the input gates as well, so that nothing new is written
+        with torch.no_grad():
+            for layer in range(2):
+                network.get_parameter(f"bias_hh_l{layer}")[:3] -= 60.0
+    state = some_state(kind, 2, 1, 3)
+    _, last = network(torch.zeros(1, 50, 5), state)
+    torch.testing.assert_close(last[1] if kind == "lstm" else last, state[1] if kind == "lstm" else state)
+
+
+def test_gradient_norms_are_those_of_a_network_worked_by_hand() -> None:
+    network = RNN(input_size=1, hidden_size=1)
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            parameter.fill_({"weight_ih_l0": 2.0, "weight_hh_l0": 0.5}.get(name, 0.0))
+    x = torch.tensor([[[0.1], [-0.3]]])
+    first = math.tanh(2 * 0.1)
+    last = math.tanh(2 * -0.3 + first / 2)
+    by_last = abs(last) * (1 - last**2) * 2
+    expected = torch.tensor([by_last / 2 * (1 - first**2), by_last])
+    torch.testing.assert_close(gradient_norms(network, x), expected)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_gradients_vanish_in_a_plain_network_and_last_with_open_gates(seed: int) -> None:
+    torch.manual_seed(seed)
+    x = randn(4, 51, 16, seed=seed)
+    decay = {}
+    for kind, amount in (("rnn", 0.0), ("lstm", 0.0), ("lstm", 3.0), ("gru", 3.0)):
+        network = THEIRS[kind](16, 16, batch_first=True)
+        raise_memory_bias(network, amount)
+        norms = gradient_norms(network, x)
+        decay[kind, amount] = (norms[0] / norms[-1]).item()
+    assert decay["rnn", 0.0] < 1e-9 and decay["lstm", 0.0] < 1e-6
+    assert decay["lstm", 3.0] > 1e-2 and decay["gru", 3.0] > 1e-3
