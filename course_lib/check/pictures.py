@@ -1,7 +1,7 @@
 """Expected beside yours: small arrays as tables that can be looked at and read out.
 
 Numbers stand in the cells; colour only repeats them. A cell that differs bears a sign, an outline and
-bold digits.
+bold digits; where all differ, the caption says so.
 """
 
 from __future__ import annotations
@@ -48,6 +48,16 @@ class Panel:
         """Whether there is one number only."""
         return self.want.numel() == 1
 
+    @property
+    def marks(self) -> Tensor:
+        """Entries to mark: those that differ, unless all do."""
+        return torch.zeros_like(self.wrong) if bool(self.wrong.all()) else self.wrong
+
+    @property
+    def remark(self) -> str:
+        """What stands in place of marks where every entry differs."""
+        return ", every entry differs" if bool(self.wrong.all()) else ""
+
     def text(self, value: Tensor) -> str:
         """A number in few characters."""
         return number_text(value, self.digits)
@@ -83,7 +93,7 @@ def as_html(shown: Panel, name: str) -> str:
     scale = _scale(shown.want, shown.have)
     nothing = torch.zeros_like(shown.wrong)
     tables = _table(shown, shown.want, nothing, f"expected: {label}", scale) + _table(
-        shown, shown.have, shown.wrong, f"yours: {label}", scale
+        shown, shown.have, shown.marks, f"yours: {label}{shown.remark}", scale
     )
     more = "<p class=cc-small>Only a part of it is shown.</p>" if shown.cut else ""
     return f'<div class=cc-pair role=group tabindex=0 aria-label="{label}: expected and yours">{tables}</div>{more}'
@@ -96,14 +106,15 @@ def as_text(shown: Panel, name: str) -> list[str]:
     lines = []
     for title, array, marks in (
         ("expected", shown.want, torch.zeros_like(shown.wrong)),
-        ("yours", shown.have, shown.wrong),
+        ("yours", shown.have, shown.marks),
     ):
         cells = [
             [shown.text(v) + ("*" if m else " ") for v, m in zip(row, marked, strict=True)]
             for row, marked in zip(array, marks, strict=True)
         ]
         width = max(len(cell) for row in cells for cell in row)
-        lines.append(f"{title}: {name}{shown.where}{' (a part)' if shown.cut else ''}")
+        remark = shown.remark if title == "yours" else ""
+        lines.append(f"{title}: {name}{shown.where}{' (a part)' if shown.cut else ''}{remark}")
         lines += ["  " + " ".join(cell.rjust(width) for cell in row).rstrip() for row in cells]
     return lines
 

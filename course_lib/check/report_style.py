@@ -9,14 +9,14 @@ _DARK_PAGES = (
     'html[data-theme="dark"]',
 )
 _SHADES = "".join(
-    f".course-check .cc-p{level}{{background:rgb(11 148 217/{0.09 * level:.2f})}}"
-    f".course-check .cc-n{level}{{background:rgb(217 119 20/{0.09 * level:.2f})}}"
+    f".course-check.course-check .cc-p{level}{{background:rgb(11 148 217/{0.09 * level:.2f})}}"
+    f".course-check.course-check .cc-n{level}{{background:rgb(217 119 20/{0.09 * level:.2f})}}"
     for level in range(1, 6)
 )
 _RULES = {
     "": "background:var(--g);color:var(--i);border:1px solid var(--l);border-radius:6px;padding:10px 14px;"
     "max-width:60em;font:14px/1.5 var(--jp-ui-font-family,system-ui,sans-serif);overflow-wrap:anywhere",
-    "p": "margin:0 0 4px;color:inherit",
+    "p": "margin:0 0 4px;color:inherit;font-size:inherit",
     ".cc-head": "font-size:15px;margin-bottom:6px",
     ".cc-head b,code,pre,.cc-array": "font-family:var(--jp-code-font-family,ui-monospace,monospace)",
     ".cc-box": "background:var(--box);border-left:4px solid var(--bar);padding:8px 12px;margin:6px 0",
@@ -51,14 +51,14 @@ _RULES = {
 
 
 def _scoped(selectors: str) -> str:
-    return ",".join(f".course-check {part}".strip() for part in selectors.split(","))
+    """Under the report's class, twice, to outweigh what a page says of lists, tables and code."""
+    return ",".join(f".course-check.course-check {part}".strip() for part in selectors.split(","))
 
 
 STYLE = (
     f".course-check{{{_LIGHT}}}"
-    + "@media(prefers-color-scheme:dark){body:not([data-jp-theme-light]):not(.vscode-light) "
+    + "@media(prefers-color-scheme:dark){html:not([data-theme]) body:not([data-jp-theme-light]):not(.vscode-light) "
     + f".course-check{{{_DARK}}}}}"
-    + f"html[data-theme=light] body .course-check{{{_LIGHT}}}"
     + ",".join(f"{page} .course-check" for page in _DARK_PAGES)
     + f"{{{_DARK}}}"
     + "".join(f"{_scoped(selectors)}{{{rules}}}" for selectors, rules in _RULES.items())

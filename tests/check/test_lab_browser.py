@@ -15,6 +15,7 @@ from course_lib.grading.solution import ROOT, answers, wrong_source
 from course_lib.grading.spec import Misconception, assignment
 from tests.browser import Traffic, launch_browser, watch
 from tests.check.jupyterlab import DARK, LIGHT, Notebook, serve_lab
+from tests.check.legible import least_contrast
 
 pytestmark = pytest.mark.slow
 
@@ -62,7 +63,7 @@ def misconception(name: str) -> Misconception:
     return next(m for m in SPEC.exercise(EXERCISE).misconceptions if m.name == name)
 
 
-def test_blank_then_wrong_then_right(desk: Desk, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_blank_then_wrong_then_right(desk: Desk) -> None:
     notebook = desk.notebook
     points = f"{SPEC.exercise(EXERCISE).points:g}"
 
@@ -78,41 +79,10 @@ def test_blank_then_wrong_then_right(desk: Desk, tmp_path: Path, request: pytest
     expect(report.locator(".cc-box")).to_contain_text(re.compile(re.escape(wrong.says[1:]), re.IGNORECASE))
     expect(report.locator("table")).to_have_count(2)
     expect(report.locator("table").first).to_be_visible()
-    assert contrast(report) >= 4.5
-    report.screenshot(path=tmp_path / "wrong.png")
+    assert least_contrast(report) >= 4.5
 
     desk.answer(answers(SLUG)[EXERCISE])
     report = desk.check()
     expect(report).to_contain_text(f"all {points} points")
     expect(report.locator(".cc-wrong")).to_have_count(0)
     assert not desk.traffic.external
-
-
-def contrast(report: Locator) -> float:
-    """The least contrast between a text of the report and the ground it stands on (WCAG 2)."""
-    return float(report.evaluate(CONTRAST))
-
-
-CONTRAST = """
-report => {
-  const parse = colour => { const n = colour.match(/[\\d.]+/g).map(Number); return n.length > 3 ? n : [...n, 1]; };
-  const over = (top, ground) => [0, 1, 2].map(i => top[3] * top[i] + (1 - top[3]) * ground[i]);
-  const light = colour => {
-    const [r, g, b] = colour.map(c => c / 255).map(c => c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const ground = element => {
-    const own = parse(getComputedStyle(element).backgroundColor);
-    if (own[3] === 1) return own.slice(0, 3);
-    return over(own, element.parentElement ? ground(element.parentElement) : [255, 255, 255]);
-  };
-  const ratios = [...report.querySelectorAll('*')]
-    .filter(e => e.tagName !== 'STYLE' && [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()))
-    .map(e => {
-      const below = ground(e);
-      const [a, b] = [light(over(parse(getComputedStyle(e).color), below)), light(below)].sort((x, y) => y - x);
-      return (a + 0.05) / (b + 0.05);
-    });
-  return Math.min(...ratios);
-}
-"""
