@@ -6,6 +6,7 @@ The code still comes from the library's file at each build; only what is said tw
 from __future__ import annotations
 
 import ast
+from typing import Any, ClassVar
 
 from docutils import nodes
 from docutils.parsers.rst import directives
@@ -32,7 +33,7 @@ def drop_docstrings(source: str) -> str:
 class SourceInclude(LiteralInclude):
     """Sphinx's directive, with the option."""
 
-    option_spec = {**LiteralInclude.option_spec, "without-docstrings": directives.flag}
+    option_spec: ClassVar[dict[str, Any]] = {**LiteralInclude.option_spec, "without-docstrings": directives.flag}
 
     def run(self) -> list[nodes.Node]:
         result = super().run()
