@@ -13,11 +13,13 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import json
 import multiprocessing
 import os
 import queue
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -46,19 +48,24 @@ RENDERED = BUILD / "_build"
 BOOK = BUILD / "book"
 STAMP = BUILD / "book.stamp"
 
-LIBRARY = [
-    "course_lib/__init__.py",
-    "course_lib/figures.py",
-    "course_lib/metrics.py",
-    "course_lib/training.py",
-    "course_lib/models/**/*.py",
-    "course_lib/data/**/*",
-    "benchmarks/**/*.json",
-]
-"""What a chapter may import or read: a change here runs the chapters again."""
+READ = ["benchmarks/**/*.json", "course_lib/data/**/*"]
+"""What a chapter may read beside the modules it imports: a change here runs the chapters again."""
 
-SHOWN = ["_*.yml", "package-lock.json", "tools/book.py", "book/**/*", "exercises/**/*"]
-"""What pages are made of beside the library: a change here renders them again."""
+SHOWN = [
+    "_*.yml",
+    "package-lock.json",
+    "tools/book.py",
+    "book/**/*",
+    "course_lib/**/*.py",
+    "exercises/**/*",
+]
+"""What pages are made of: a change here renders them again."""
+
+LIST_MODULES = """
+import json, sys
+print(json.dumps([f for m in list(sys.modules.values()) if (f := getattr(m, "__file__", None))]))
+"""
+"""Run after a chapter's last cell, to learn which code it used."""
 
 SECONDS_PER_CELL = 900
 JOBS = 2
@@ -78,17 +85,21 @@ class Run:
     path: Path
     notebook: nbformat.NotebookNode
     seconds: float
+    modules: list[Path]
 
 
-def digest(patterns: list[str]) -> str:
-    """One hash over the names and contents of all files that match."""
-    files = {path for pattern in patterns for path in ROOT.glob(pattern) if path.is_file()}
-    total = hashlib.sha256()
-    for path in sorted(files):
-        if {"__pycache__", ".ipynb_checkpoints"}.isdisjoint(path.parts):
-            total.update(f"{path.relative_to(ROOT).as_posix()}\0".encode())
-            total.update(hashlib.sha256(path.read_bytes()).digest())
-    return total.hexdigest()
+def find_files(patterns: list[str]) -> set[Path]:
+    """All files that match, without what Python and Jupyter leave behind."""
+    found = {path for pattern in patterns for path in ROOT.glob(pattern) if path.is_file()}
+    return {path for path in found if {"__pycache__", ".ipynb_checkpoints"}.isdisjoint(path.parts)}
+
+
+def digest(files: set[Path]) -> dict[str, str]:
+    """Hash of each file's content, by its path from the root; empty for one that is gone."""
+    return {
+        path.relative_to(ROOT).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+        for path in sorted(files)
+    }
 
 
 def find_chapters() -> list[Path]:
@@ -101,8 +112,8 @@ def find_chapters() -> list[Path]:
     return [path for path in paths if is_myst_markdown_notebook(path.read_text(encoding="utf-8"))]
 
 
-def find_stale(chapters: list[Path], cache: JupyterCacheAbstract, library: str) -> list[Path]:
-    """Chapters whose outputs are not in the cache, or were made with other code."""
+def find_stale(chapters: list[Path], cache: JupyterCacheAbstract) -> list[Path]:
+    """Chapters whose outputs are not in the cache, or were made with other code or data."""
     stale = []
     for path in chapters:
         try:
@@ -110,7 +121,8 @@ def find_stale(chapters: list[Path], cache: JupyterCacheAbstract, library: str) 
         except KeyError:
             stale.append(path)
         else:
-            if record.data.get("library") != library:
+            used = record.data.get("used", {})
+            if digest({ROOT / name for name in used} | find_files(READ)) != used:
                 stale.append(path)
     return stale
 
@@ -126,6 +138,7 @@ def _start_worker(progress: Any) -> None:
 def run_chapter(path: Path) -> Run:
     """Execute a chapter in a kernel of its own, and say which cell failed if one does."""
     notebook = myst_nb_reader_plugin(str(path))
+    notebook.cells.append(nbformat.v4.new_code_cell(LIST_MODULES))
     at: dict[str, int] = {}
 
     def note_start(cell: nbformat.NotebookNode, cell_index: int) -> None:
@@ -155,10 +168,11 @@ def run_chapter(path: Path) -> Run:
         trace = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
         name = path.relative_to(ROOT)
         raise BookError(f"{name}, line {line}: the cell that starts with `{first}` failed.\n{trace}") from None
-    return Run(path, notebook, time.perf_counter() - begin)
+    modules = [Path(name) for name in json.loads(notebook.cells.pop().outputs[0].text)]
+    return Run(path, notebook, time.perf_counter() - begin, modules)
 
 
-def run_stale(chapters: list[Path], cache: JupyterCacheAbstract, library: str) -> None:
+def run_stale(chapters: list[Path], cache: JupyterCacheAbstract) -> None:
     """Execute chapters side by side and keep each one's outputs as soon as it is done."""
     os.environ.update(OMP_NUM_THREADS="1", PYTHONHASHSEED="0", IPYTHONDIR=str(BUILD / "ipython"))
     context = multiprocessing.get_context("spawn")
@@ -183,7 +197,8 @@ def run_stale(chapters: list[Path], cache: JupyterCacheAbstract, library: str) -
                     except BookError as error:
                         failures.append(str(error))
                         continue
-                    data = {"execution_seconds": run.seconds, "library": library}
+                    ours = {module for module in run.modules if module.is_relative_to(ROOT / "course_lib")}
+                    data = {"execution_seconds": run.seconds, "used": digest(ours | find_files(READ))}
                     bundle = CacheBundleIn(run.notebook, str(run.path), data=data)
                     cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
                     bars.update(tasks[run.path], completed=bars.tasks[tasks[run.path]].total)
@@ -214,11 +229,20 @@ def render() -> None:
     """Render every page afresh; any warning is a failure."""
     command = [str(Path(sys.executable).with_name("jupyter-book")), "build", str(ROOT)]
     command += ["--path-output", str(BUILD), "--all", "-n", "-W", "--keep-going", "-q"]
-    with console.status("render the pages"):
-        result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    if result.returncode:
-        warnings = re.sub(r"\x1b\[[0-9;]*m", "", result.stderr).strip()
-        raise BookError(f"The pages could not be rendered without a warning.\n{warnings}")
+    log = BUILD / "render.log"
+    # Output goes to a file, not a pipe, and to a session of its own: the maths server must not outlive a
+    # renderer that is killed, nor keep this process waiting.
+    with console.status("render the pages"), log.open("w", encoding="utf-8") as output:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output, start_new_session=True)
+        try:
+            code = process.wait()
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+    if code:
+        warnings = re.sub(r"\x1b\[[0-9;]*m", "", log.read_text(encoding="utf-8")).strip()
+        reason = f"The renderer was stopped by signal {-code}: build again." if code < 0 else warnings
+        raise BookError(f"The pages could not be rendered without a warning.\n{reason}")
 
 
 def publish() -> None:
@@ -236,17 +260,19 @@ def build_book() -> bool:
     Raises:
         BookError: if a chapter's cell fails, a page has a warning, or a tool is missing.
     """
-    library = digest(LIBRARY)
-    shown = hashlib.sha256((library + digest(SHOWN)).encode()).hexdigest()
-    if BOOK.is_dir() and STAMP.is_file() and STAMP.read_text(encoding="utf-8") == shown:
-        return False
-    STAMP.unlink(missing_ok=True)
-    vendor_katex()
-    cache = get_cache(str(CACHE))
-    run_stale(find_stale(find_chapters(), cache, library), cache, library)
-    render()
-    publish()
-    STAMP.write_text(shown, encoding="utf-8")
+    BUILD.mkdir(exist_ok=True)
+    # One build at a time: a second one waits, and then finds everything done.
+    with FileLock(BUILD / "book.lock"):
+        shown = json.dumps(digest(find_files(SHOWN + READ)), indent=0)
+        if BOOK.is_dir() and STAMP.is_file() and STAMP.read_text(encoding="utf-8") == shown:
+            return False
+        STAMP.unlink(missing_ok=True)
+        vendor_katex()
+        cache = get_cache(str(CACHE))
+        run_stale(find_stale(find_chapters(), cache), cache)
+        render()
+        publish()
+        STAMP.write_text(shown, encoding="utf-8")
     return True
 
 
@@ -254,11 +280,8 @@ def build_book() -> bool:
 def build() -> None:
     """Run what changed, render every page, and put the book into build/book."""
     begin = time.perf_counter()
-    BUILD.mkdir(exist_ok=True)
     try:
-        # One build at a time: a second one waits, and then finds everything done.
-        with FileLock(BUILD / "book.lock"):
-            changed = build_book()
+        changed = build_book()
     except BookError as error:
         console.print(str(error), style="red", markup=False)
         raise typer.Exit(1) from None
