@@ -44,7 +44,6 @@ TWINS = {
     "zeros_like": "ones_like",
     "stack": "cat",
     "softmax": "log_softmax",
-    "view": "reshape",
 }
 SYMMETRIC = {"transpose", "maximum", "minimum", "zip", "Linear", "swapaxes"}
 """Calls whose first two arguments may change places, or whose exchange only ends in another error."""

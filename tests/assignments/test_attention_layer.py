@@ -11,7 +11,8 @@ from nbgrader.preprocessors import ClearSolutions
 
 from course_lib.check.judge import ExerciseCases, ExerciseResult, find_banned, judge
 from course_lib.grading.draw import PUBLIC_SEED, draw, wrong_namespace
-from course_lib.grading.kill_table import ask_here, judge_source
+from course_lib.grading.kill_table import ask_here, judge_source, kill_table
+from course_lib.grading.mutants import mutants
 from course_lib.grading.solution import (
     ROOT,
     answers,
@@ -310,3 +311,21 @@ def test_the_written_question_keeps_its_mark_scheme_between_the_markers_that_nbg
         text = next(c["source"] for c in read_solution(SLUG).cells if grade_id(c) == question.name)
         assert text.count("### BEGIN MARK SCHEME") == text.count("### END MARK SCHEME") == 1
         assert text.rstrip().endswith("### END MARK SCHEME")
+
+
+# The kill table
+
+
+@exercises
+def test_no_automatic_mutant_of_the_solution_survives_that_is_not_listed_as_equivalent(exercise: Exercise) -> None:
+    table = kill_table(SPEC, seeds=[PUBLIC_SEED], with_mutants=True, exercises=[exercise.name])
+    (row,) = table.exercises
+    assert len(row.mutants) >= 4
+    assert [kill.mutant.description for kill in row.mutants if not kill.holds] == []
+    assert table.holds
+
+
+@exercises
+def test_every_mutant_that_is_listed_as_equivalent_is_one_of_the_solutions(exercise: Exercise) -> None:
+    made = {mutant.after for mutant in mutants(answers(SLUG)[exercise.name])}
+    assert set(SPEC.equivalent.get(exercise.name, {})) <= made

@@ -1,4 +1,4 @@
-"""Assignment 04, several heads: exercises 9 and 11, and the larger piece."""
+"""Assignment 04, several heads: exercise 9 and the larger piece."""
 
 from __future__ import annotations
 
@@ -190,106 +190,6 @@ multi_head_attention = Exercise(
             says="Your constructor accepts a number of heads that does not divide d_model; raise ValueError there.",
             line="uneven_heads",
             edits=[(CHECK, "if False:")],
-        ),
-    ],
-)
-
-
-def _cost(*settings: tuple[int, int, int]) -> Callable[[np.random.Generator], list[Probe]]:
-    """Cases for settings (length, head_dim, num_heads), the length and the width of a head varied a little."""
-
-    def cases(rng: np.random.Generator) -> list[Probe]:
-        return [
-            Probe(
-                target="attention_cost",
-                kwargs={
-                    "length": length + int(rng.integers(3)),
-                    "d_model": (head_dim + 2 * int(rng.integers(3))) * num_heads,
-                    "num_heads": num_heads,
-                },
-            )
-            for length, head_dim, num_heads in settings
-        ]
-
-    return cases
-
-
-attention_cost = Exercise(
-    name="attention_cost",
-    reference=reference.attention_cost,
-    lines=[
-        Line(
-            name="one_head",
-            text="all six counts of a layer with one head",
-            points=1,
-            cases=_cost((5, 8, 1), (100, 64, 1)),
-        ),
-        Line(
-            name="several_heads",
-            text="what changes with the number of heads, and what does not",
-            points=1,
-            cases=_cost((5, 8, 3), (100, 32, 4)),
-        ),
-    ],
-    misconceptions=[
-        Misconception(
-            name="one_projection_counted",
-            says="You count one of the three input projections; query, key and value take N d² each.",
-            line="one_head",
-            edits=[("qkv_projection = 3 * length", "qkv_projection = length")],
-        ),
-        Misconception(
-            name="products_and_additions_counted",
-            says="Your counts are twice as large, products and additions apart; a multiply-add counts both as one.",
-            line="one_head",
-            edits=[
-                ("qkv_projection = 3 *", "qkv_projection = 2 * 3 *"),
-                ("scores = length", "scores = 2 * length"),
-                ("weighting = length", "weighting = 2 * length"),
-                ("output_projection = length", "output_projection = 2 * length"),
-            ],
-        ),
-        Misconception(
-            name="output_projection_not_in_total",
-            says="Your total lacks the output projection; it is the sum of all four products.",
-            line="one_head",
-            edits=[(" + weighting + output_projection", " + weighting")],
-        ),
-        Misconception(
-            name="length_and_width_exchanged",
-            says="Length and width are exchanged; a projection takes N d² per matrix, the scores N² d.",
-            line="one_head",
-            edits=[
-                ("3 * length * d_model * d_model", "3 * length * length * d_model"),
-                ("scores = length * length * d_model", "scores = length * d_model * d_model"),
-                ("weighting = length * length * d_model", "weighting = length * d_model * d_model"),
-                ("output_projection = length * d_model * d_model", "output_projection = length * length * d_model"),
-            ],
-        ),
-        Misconception(
-            name="heads_multiply_the_cost",
-            says="You multiply scores and weighting by the number of heads; each head is only d / H wide, so "
-            "together they take N² d.",
-            line="several_heads",
-            edits=[
-                ("scores = length * length * d_model", "scores = num_heads * length * length * d_model"),
-                ("weighting = length * length * d_model", "weighting = num_heads * length * length * d_model"),
-            ],
-        ),
-        Misconception(
-            name="cost_of_one_head",
-            says="You count scores and weighting of one head; there are num_heads of them.",
-            line="several_heads",
-            edits=[
-                ("scores = length * length * d_model", "scores = length * length * d_model // num_heads"),
-                ("weighting = length * length * d_model", "weighting = length * length * d_model // num_heads"),
-            ],
-        ),
-        Misconception(
-            name="weights_of_one_head",
-            says="You count the weights of one head; each head has its own table of N² weights.",
-            line="several_heads",
-            edits=[("num_heads * length * length", "length * length")],
         ),
     ],
 )

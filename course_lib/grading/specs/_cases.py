@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from course_lib.grading.spec import random_tensor
+
 
 def random_mask(rng: np.random.Generator, *shape: int, allowed: float = 0.6) -> torch.Tensor:
     """A boolean mask in whose rows at least one entry is allowed and at least one is blocked."""
@@ -25,3 +27,14 @@ def random_cycle(rng: np.random.Generator, length: int) -> torch.Tensor:
     cycle = np.empty(length, dtype=np.int64)
     cycle[order] = np.roll(order, -1)
     return torch.from_numpy(cycle)
+
+
+def attention_inputs(
+    rng: np.random.Generator, *leading: int, n: int, m: int, head_dim: int, d_value: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """A query (*leading, n, head_dim), a key (*leading, m, head_dim) and a value (*leading, m, d_value)."""
+    return (
+        random_tensor(rng, *leading, n, head_dim),
+        random_tensor(rng, *leading, m, head_dim),
+        random_tensor(rng, *leading, m, d_value),
+    )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from course_lib.grading.spec import Assignment, Written
+from course_lib.grading.specs import _attention_layer_cost as cost
 from course_lib.grading.specs import _attention_layer_heads as heads
-from course_lib.grading.specs import _attention_layer_operators as operators
+from course_lib.grading.specs import _attention_layer_operator as operator
 from course_lib.grading.specs import _attention_layer_positions as positions
+from course_lib.grading.specs import _attention_layer_single_head as single_head
 
 STAND_INS = {
     "scaled_dot_product_attention": """
@@ -56,24 +58,42 @@ class MultiHeadAttention(nn.Module):
 """,
 }
 
+RUNNING_START = "the first tile multiplies it by exp(-∞ - M') = 0"
+SAME_LENGTH = "keys and values have as many tiles"
+ANY_OFFSET = "the output does not depend on the offset"
+EQUIVALENT = {
+    "tiled_attention": {
+        "running_sum = torch.ones_like(running_max)": RUNNING_START,
+        "running_output = torch.ones_like(running_max)": RUNNING_START,
+        "for key_tile, value_tile in zip(key.split(tile_size, dim=-2), value.split(tile_size, dim=-2)):": SAME_LENGTH,
+        "for key_tile, value_tile in zip(key.split(tile_size, dim=-2), value.split(tile_size, dim=-2), "
+        "strict=False):": SAME_LENGTH,
+    },
+    "RotarySelfAttention": {
+        "def forward(self, x: Tensor, *, offset: int=1) -> Tensor:": ANY_OFFSET,
+        "def forward(self, x: Tensor, *, offset: int=-1) -> Tensor:": ANY_OFFSET,
+    },
+}
+
 ASSIGNMENT = Assignment(
     slug="04-attention-layer",
     notebook="attention-layer",
     title="Attention as a layer",
     exercises=[
-        operators.contextual_embedding,
-        operators.scaled_dot_product_attention,
-        operators.cross_attention,
-        operators.self_attention,
+        operator.contextual_embedding,
+        operator.scaled_dot_product_attention,
+        single_head.cross_attention,
+        single_head.self_attention,
         positions.permutation_error,
         positions.sinusoidal_positions,
         positions.apply_rope,
         positions.causal_mask,
         heads.multi_head_attention,
-        operators.tiled_attention,
-        heads.attention_cost,
+        cost.tiled_attention,
+        cost.attention_cost,
         heads.rotary_self_attention,
     ],
     written=[Written(name="why_divide_by_root_d", points=4)],
     stand_ins=STAND_INS,
+    equivalent=EQUIVALENT,
 )

@@ -494,7 +494,9 @@ from einops import rearrange
             return x.view(x.shape[0], -1, self.num_heads, self.head_dim).permute(0, 2, 1, 3)
 
         heads, weights = scaled_dot_product_attention(
-            *(split(self.query_projection(query)), split(self.key_projection(key)), split(self.value_projection(value))),
+            split(self.query_projection(query)),
+            split(self.key_projection(key)),
+            split(self.value_projection(value)),
             mask=mask,
         )
         parts = self.output_projection.weight.T.view(self.num_heads, self.head_dim, -1)
