@@ -16,15 +16,20 @@ def _ids(rng: np.random.Generator, *shape: int, vocab_size: int) -> torch.Tensor
     return torch.from_numpy(rng.integers(vocab_size, size=shape))
 
 
-def _one_hot(*settings: tuple[tuple[int, ...], int], first: int | None = None) -> Callable[..., list[Probe]]:
-    """Cases for settings (shape of the ids, vocab_size); ``first`` replaces the first id by a wrong one."""
+def _one_hot(
+    *settings: tuple[tuple[int, ...], int], beyond: tuple[int, ...] = ()
+) -> Callable[[np.random.Generator], list[Probe]]:
+    """Cases for settings (shape of the ids, vocab_size).
+
+    ``beyond`` replaces the first id of each case: below 0 as it is, else by that much above the last one.
+    """
 
     def cases(rng: np.random.Generator) -> list[Probe]:
         probes = []
-        for shape, vocab_size in settings:
+        for number, (shape, vocab_size) in enumerate(settings):
             ids = _ids(rng, *shape, vocab_size=vocab_size)
-            if first is not None:
-                ids.view(-1)[0] = first if first < 0 else vocab_size
+            if beyond:
+                ids.view(-1)[0] = beyond[number] if beyond[number] < 0 else vocab_size - 1 + beyond[number]
             probes.append(Probe(target="one_hot", args=(ids,), kwargs={"vocab_size": vocab_size}))
         return probes
 
@@ -42,27 +47,21 @@ one_hot = Exercise(
     lines=[
         Line(
             name="output",
-            text="ids of one, two and three axes",
+            text="ids of any shape, also a single one",
             points=1,
-            cases=_one_hot(((5,), 7), ((2, 3), 5), ((2, 3, 4), 6)),
-        ),
-        Line(
-            name="one_word",
-            text="a single id, without any axis",
-            points=0.5,
-            cases=_one_hot(((), 5), ((), 9)),
+            cases=_one_hot(((5,), 7), ((2, 3), 5), ((2, 3, 4), 6), ((), 9)),
         ),
         Line(
             name="negative",
             text="ValueError for an id below 0",
-            points=0.25,
-            cases=_one_hot(((4,), 6), ((2, 3), 5), first=-1),
+            points=0.5,
+            cases=_one_hot(((4,), 6), ((2, 3), 5), beyond=(-1, -3)),
         ),
         Line(
             name="too_large",
             text="ValueError for an id that is not below vocab_size",
-            points=0.25,
-            cases=_one_hot(((4,), 6), ((2, 3), 5), first=0),
+            points=0.5,
+            cases=_one_hot(((4,), 6), ((2, 3), 5), beyond=(1, 3)),
         ),
     ],
     misconceptions=[
@@ -99,10 +98,11 @@ one_hot = Exercise(
         ),
         Misconception(
             name="negative_counts_from_the_end",
-            says="An id of -1 gives you the last word, as Python's indices do; it is no word's id, so raise ValueError.",
+            says="An id of -1 gives you the last word, as Python's indices do; it is the id of no word: raise "
+            "ValueError.",
             line="negative",
             edits=[
-                (f"bool({REFUSE}.any())", "bool((ids >= vocab_size).any())"),
+                (f"{REFUSE}.any()", "(ids >= vocab_size).any()"),
                 ("ids[..., None] ==", "(ids % vocab_size)[..., None] =="),
             ],
         ),
@@ -110,7 +110,7 @@ one_hot = Exercise(
             name="too_large_gives_zeros",
             says="An id beyond the vocabulary gives you a vector without a one; raise ValueError.",
             line="too_large",
-            edits=[(f"bool({REFUSE}.any())", "bool((ids < 0).any())")],
+            edits=[(f"{REFUSE}.any()", "(ids < 0).any()")],
         ),
         Misconception(
             name="last_id_refused_too_late",
@@ -388,13 +388,13 @@ embedding_lookup = Exercise(
         Line(
             name="output",
             text="ids of any shape, also a single one",
-            points=1.25,
+            points=1.5,
             cases=_lookup(((5,), 7, 3), ((2, 3), 6, 4), ((2, 3, 4), 5, 6), ((), 8, 5)),
         ),
         Line(
             name="gradients",
             text="the gradient by the table, where a word repeats",
-            points=0.75,
+            points=0.5,
             cases=_lookup(((7,), 4, 3), ((2, 5), 3, 4), gradients=("1",)),
         ),
     ],
