@@ -15,7 +15,7 @@ EXIT_CODES = """
 **Exit codes**
 
 * **0** done
-* **1** done, but something needs a person: the last lines say what
+* **1** not everything could be done: the last line says what is left, and what to do
 * **2** the command was asked for something that does not exist
 * **3** the machine lacks something that the command needs
 * **4** a fault of the course itself; COURSE_DEBUG=1 shows where

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -139,8 +140,13 @@ def overview(classroom: Classroom, spec: Assignment) -> Overview:
                 page if page.exists() else None,
             )
         )
-    entries.sort(key=lambda entry: entry.person.name.casefold())
+    entries.sort(key=lambda entry: _plain(entry.person.name))
     here = {entry.person.student for entry in entries}
     absent = [person for student, person in sorted(known.items()) if student not in here]
     cells = {exercise: cell for cell, exercise in grade_cells(spec, released(spec.slug, spec.notebook)).items()}
     return Overview(spec, cells, entries, absent)
+
+
+def _plain(name: str) -> str:
+    """A name for sorting: without accents, all lower case."""
+    return "".join(c for c in unicodedata.normalize("NFKD", name) if not unicodedata.combining(c)).casefold()

@@ -53,14 +53,16 @@ class Release:
 
 
 def release(slug: str, *, exercises: Path = ROOT / "exercises", build: Path = ROOT / "build") -> Release:
-    """Make the student's folder of an assignment. Files that stay the same are not touched.
+    """Make the student's folder of an assignment. What is up to date is not touched, nor made again.
 
     Raises:
         SpecError: the solution and the spec contradict each other.
         ReleaseError: nbgrader refuses the solution.
     """
+    target, stamp = exercises / slug, build / "release" / f"{slug}.stamp"
+    if stamp.exists() and (build / "source" / slug).exists() and stamp.read_text() == _state(slug, target):
+        return Release(slug, target, ())
     made = _make(slug, build)
-    target = exercises / slug
     changed = _differences(made, target)
     for name in changed:
         if (made / name).exists():
@@ -68,6 +70,7 @@ def release(slug: str, *, exercises: Path = ROOT / "exercises", build: Path = RO
             shutil.copyfile(made / name, target / name)
         else:
             (target / name).unlink()
+    stamp.write_text(_state(slug, target))
     return Release(slug, target, changed)
 
 
@@ -141,6 +144,16 @@ def register(classroom: Classroom, slug: str) -> bool:
         _write_notebook(spec, source)
         _generate(slug, source, Path(folder) / "release", f"sqlite:///{classroom.gradebook_file}")
     return True
+
+
+def _state(slug: str, target: Path) -> str:
+    """A hash of all that a release is made from, and of what it made."""
+    files = [*(ROOT / "course_lib").rglob("*.py"), *(ROOT / "solutions" / slug).iterdir(), ROOT / "nbgrader_config.py"]
+    files += target.iterdir() if target.exists() else []
+    digest = hashlib.sha256()
+    for path in sorted(file for file in files if file.is_file()):
+        digest.update(f"{path}\n{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return digest.hexdigest()
 
 
 def _make(slug: str, build: Path) -> Path:

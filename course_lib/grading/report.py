@@ -19,7 +19,7 @@ from course_lib.grading.spec import Exercise
 
 BINS = 10
 MISTAKES_SHOWN = 4
-NOT_WRITTEN = {"not_written", "missing", "not_run"}
+NOT_WRITTEN = {"not_written", "not_run"}
 
 
 @dataclass(frozen=True)
@@ -136,24 +136,33 @@ def _exercise(exercise: Exercise, graded: list[Entry]) -> dict[str, Any]:
     sentence = f"{share(full, count)} have full marks."
     if blank:
         sentence += f" {share(blank, count)} have not written it."
+    gone = sum(1 for s in scores if s.lines[0].kind == "missing")
+    if gone:
+        sentence += f" {share(gone, count)} left it undefined: the cell crashed, or it is gone."
     unnamed = sum(
         1 for s in scores if s.earned < s.points and _kind(s) != "blank" and not any(x.mistake for x in s.lines)
     )
     if unnamed:
         sentence += f" {share(unnamed, count)} went wrong in a way that has no name yet."
     return {
-        "name": exercise.name,
+        "name": Markup("_<wbr>").join(exercise.name.split("_")),
         "points": exercise.points,
         "mean": statistics.mean(s.earned for s in scores) if scores else 0.0,
         "bar": [(kind, kinds[kind] / count) for kind in ("full", "part", "none") if count],
         "label": f"{full} full marks, {kinds['part']} some points, {kinds['none']} none, {blank} not written",
         "sentence": sentence if count else "No results yet.",
         "mistakes": [
-            {"share": share(number, count), "says": said.get(name, name)}
+            {"share": share(number, count), "count": number, "says": said.get(name, name)}
             for name, number in sorted(mistakes.items(), key=lambda item: (-item[1], item[0]))[:MISTAKES_SHOWN]
         ],
         "lines": lines if count else [],
     }
+
+
+def _nameless(score: ExerciseScore) -> bool:
+    """Whether it lost points for something that is neither a known mistake nor nothing at all."""
+    lost = [line for line in score.lines if line.earned < line.points]
+    return bool(lost) and not any(line.mistake or line.kind in {*NOT_WRITTEN, "missing"} for line in lost)
 
 
 def _kind(score: ExerciseScore) -> str:

@@ -152,7 +152,8 @@ def submission(spec: Assignment, blank: NotebookNode, plan: Plan) -> str:
         if name in plan.wrote:
             cell.source = _answer(spec, str(name), plan.wrote[str(name)], cell.source)
         elif plan.quality is not None and name in {written.name for written in spec.written}:
-            cell.source = answers_to(str(name))[plan.quality]
+            texts = answers_to(str(name))
+            cell.source = texts[min(plan.quality, len(texts) - 1)]
     _damage(notebook, plan)
     text = nbformat.writes(notebook) + "\n"
     return text[: 2 * len(text) // 3] if plan.damage == "truncated" else text
