@@ -5,6 +5,7 @@ A section, experiment or exercise that does not exist fails the build.
 
 from __future__ import annotations
 
+import json
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ import yaml
 from docutils import nodes
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
+from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
+LOGGER = logging.getLogger(__name__)
 SYLLABUS = Path(__file__).parents[1] / "syllabus.yml"
 HEADINGS = ("Concept", "Read", "See it measured", "Practise")
 
@@ -44,20 +47,29 @@ class ConceptIndex(SphinxDirective):
         return table
 
     def make_cells(self, concept: dict[str, Any]) -> list[nodes.Node]:
-        exercise = nodes.literal(text=concept["exercise"]) if concept.get("exercise") else nodes.Text("")
         return [
             nodes.Text(concept["concept"]),
-            self.refer(concept["section"]),
-            self.refer(concept["experiment"]) if concept.get("experiment") else nodes.Text(""),
-            exercise,
+            self.refer(concept["section"], "ref"),
+            self.refer(concept["experiment"], "numref"),
+            self.name_exercise(concept) if "exercise" in concept else nodes.Text("in the text"),
         ]
 
-    def refer(self, label: str) -> pending_xref:
+    def name_exercise(self, concept: dict[str, Any]) -> nodes.literal:
+        folder = Path(self.env.srcdir, "exercises", concept["chapter"])
+        cells = [cell for path in folder.glob("*.ipynb") for cell in json.loads(path.read_text("utf-8"))["cells"]]
+        names = {cell["metadata"].get("nbgrader", {}).get("grade_id") for cell in cells}
+        if concept["exercise"] not in names:
+            LOGGER.warning(
+                "book/syllabus.yml: %s has no exercise %s", folder, concept["exercise"], location=self.get_location()
+            )
+        return nodes.literal(text=concept["exercise"])
+
+    def refer(self, label: str, kind: str) -> pending_xref:
         reference = pending_xref(
             "",
             nodes.inline(text=label),
             refdomain="std",
-            reftype="ref",
+            reftype=kind,
             reftarget=label,
             refexplicit=False,
             refwarn=True,

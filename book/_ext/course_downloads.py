@@ -19,6 +19,7 @@ from typing import Any
 import jupytext
 import nbformat
 from docutils import nodes
+from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.builders.html import StandaloneHTMLBuilder
 from sphinx.transforms.post_transforms import SphinxPostTransform
@@ -28,6 +29,12 @@ from sphinx.util.docutils import SphinxDirective
 LOGGER = logging.getLogger(__name__)
 CHAPTER = re.compile(r"book/(?P<slug>\d\d-[a-z0-9-]+)/chapter")
 PAGES_BRANCH = "gh-pages"
+HEADER = re.compile(
+    r"^## (?P<title>.+)\n\n\*\*Difficulty\*\* (?P<difficulty>[●○]+) · \*\*Importance\*\* [●○]+"
+    r" · \*\*(?P<minutes>\d+) min\*\* · \*\*(?P<points>\d+) points?\*\*",
+    re.MULTILINE,
+)
+LEVELS = {1: "easy", 2: "medium", 3: "hard"}
 
 
 @dataclass(frozen=True)
@@ -120,23 +127,22 @@ class Assignment(SphinxDirective):
         source = f"exercises/{slug}/{notebooks[0].name}"
         repository = read_repository(self.env.app)
         links += repository.remote_links(source, source=source, colab_branch=repository.branch)
-        return [make_bar("This assignment elsewhere", links), list_exercises(notebooks[0])]
+        table = nodes.Element()
+        self.state.nested_parse(StringList(list_exercises(notebooks[0])), 0, table)
+        return [make_bar("This assignment elsewhere", links), *table.children]
 
 
-def list_exercises(path: Path) -> nodes.raw:
-    """Points and name of each graded cell of a released notebook, in its order."""
-    rows = []
-    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
-        meta = cell["metadata"].get("nbgrader", {})
-        if meta.get("grade"):
-            rows.append((meta["grade_id"], meta["points"]))
-    total = sum(points for _, points in rows)
-    body = "".join(f"<tr><td><code>{html.escape(name)}</code></td><td>{points:g}</td></tr>" for name, points in rows)
-    table = (
-        '<table class="table course-exercises"><thead><tr><th>Exercise</th><th>Points</th></tr></thead>'
-        f"<tbody>{body}</tbody><tfoot><tr><th>Together</th><td>{total:g}</td></tr></tfoot></table>"
-    )
-    return nodes.raw("", table, format="html")
+def list_exercises(path: Path) -> list[str]:
+    """The exercises of a released notebook as the lines of a Markdown table, read from their headers."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    found = [match for cell in cells if (match := HEADER.search("".join(cell["source"])))]
+    rows = [
+        f"| {match['title']} | {LEVELS[match['difficulty'].count('●')]} | {match['minutes']} | {match['points']} |"
+        for match in found
+    ]
+    minutes, points = (sum(int(match[name]) for match in found) for name in ("minutes", "points"))
+    rows.append(f"| **Together** | | **{minutes}** | **{points}** |")
+    return ["| | difficulty | minutes | points |", "|---|---|---:|---:|", *rows]
 
 
 def make_notebook(text: str, repository: Repository) -> nbformat.NotebookNode:
