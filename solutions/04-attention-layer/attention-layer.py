@@ -104,7 +104,7 @@ result  = weights times E
 
 - *Only with several leading axes:* `.T` reverses all axes; `transpose(-2, -1)` exchanges the last two.
 - *Everything is closer to the mean than expected:* look for a scaling. This exercise has none.
-- *The first entries are right for one word only:* the softmax runs over the wrong axis.
+- *The rows of your weights do not sum to one:* the softmax runs over the wrong axis.
 
 </details>
 """
@@ -216,20 +216,24 @@ check("04-attention-layer.scaled_dot_product_attention", scaled_dot_product_atte
 
 # %% [markdown]
 r"""
-Look at your weights before you go on. With scaling, the rows keep some of their spread as the queries get wider; run
-the cell once with your function, then without the division in it.
+Look at your weights before you go on. The upper row shows them for wider and wider queries: each query spreads its
+weight over several keys, whatever the width. The lower row undoes the scaling by multiplying the queries with the root
+of `head_dim`: with width, one key takes all.
 """
 
 # %% tags=["student-only"]
 try:
-    figure, axes = plt.subplots(1, 3, figsize=(9, 2.6), layout="constrained")
-    for axis, head_dim in zip(axes, (4, 64, 1024), strict=True):
+    figure, axes = plt.subplots(2, 3, figsize=(9, 4.4), layout="constrained")
+    for (upper, lower), head_dim in zip(axes.T, (4, 64, 1024), strict=True):
         generator = torch.Generator().manual_seed(0)
         query = torch.randn(6, head_dim, generator=generator)
         key = torch.randn(9, head_dim, generator=generator)
-        _, weights = scaled_dot_product_attention(query, key, key)
-        picture = axis.imshow(weights, vmin=0, vmax=1)
-        axis.set(title=f"head_dim = {head_dim}", xlabel="key", ylabel="query")
+        for axis, factor in ((upper, 1.0), (lower, math.sqrt(head_dim))):
+            _, weights = scaled_dot_product_attention(factor * query, key, key)
+            picture = axis.imshow(weights, vmin=0, vmax=1)
+            axis.set(xlabel="key", ylabel="query")
+        upper.set_title(f"scaled, head_dim = {head_dim}")
+        lower.set_title("scaling undone")
     figure.colorbar(picture, ax=axes, label="weight")
     plt.show()
 except NotImplementedError:
@@ -824,8 +828,8 @@ sums are multiplied by $e^{M - M'}$. After the last tile the output is $O / S$.
 
 Queries are `(..., n, head_dim)`, keys `(..., m, head_dim)`, values `(..., m, d_value)`, the output is
 `(..., n, d_value)`; there is no mask, and the scores are scaled as before. `tile_size` need not divide `n` or `m`.
-Scores may be as large as a thousand: $e^{1000}$ is infinite, so no exponential may be taken before the maximum is
-subtracted.
+Scores may lie in the thousands, on either side of zero. Then $e^{1000}$ is infinite and $e^{-1000}$ is zero, so no
+exponential may be taken before the maximum is subtracted.
 
 Cut the queries into tiles as well; then no table larger than `tile_size × tile_size` is made. Neither
 `F.scaled_dot_product_attention` nor your own `scaled_dot_product_attention` may be used.
@@ -861,7 +865,8 @@ lay the outputs below each other
 
 - *Right when one tile holds all the keys, wrong with more:* are both sums multiplied by $e^{M - M'}$?
 - *Right when the tile size divides the length:* is the last, shorter tile there?
-- *NaN or infinite for large scores:* an exponential is taken of a score itself.
+- *NaN or infinite for large scores:* an exponential is taken of a score itself, or $M$ starts at 0 where all scores
+  are far below it.
 - *A tensor too large was made on the way:* the scores of all queries with all keys may not exist at one time.
 
 </details>
@@ -909,10 +914,11 @@ r"""
 
 **Difficulty** ●○○ · **Importance** ●●○ · **8 min** · **2 points**
 
-Count the multiply-adds of the four matrix products in one multi-head self-attention layer on one sequence of
-$N$ vectors of width $d$ with
-$H$ heads, and the numbers that all its tables of weights hold. One multiply-add is one product and the addition that follows it: an $a
-\times b$ matrix times a $b \times c$ matrix takes $abc$ of them. Leave out biases, softmax and scaling.
+Count the multiply-adds of the four matrix products in one multi-head self-attention layer, on one sequence of $N$
+vectors of width $d$ with $H$ heads. Count also the numbers that its tables of weights hold.
+
+One multiply-add is one product and the addition that follows it: an $a \times b$ matrix times a $b \times c$ matrix
+takes $abc$ of them. Leave out biases, softmax and scaling.
 
 | key | counts |
 |---|---|
