@@ -6,6 +6,7 @@ import difflib
 import os
 import sys
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from course_lib.check.cases import FILE_NAME, load
@@ -74,9 +75,15 @@ def _notebook_folders() -> Iterator[Path]:
 
 def _load(path: Path) -> dict[str, ExerciseCases]:
     try:
-        return load(path)
+        return _read(path, path.stat().st_mtime_ns)
     except (ValueRefused, OSError) as error:
         raise CheckError(f"{path} cannot be read: {error}. Fetch the assignment's {FILE_NAME} again.") from None
+
+
+@lru_cache(maxsize=16)
+def _read(path: Path, changed: int) -> dict[str, ExerciseCases]:
+    """One file serves all checks of a notebook; ``changed`` makes a new file a new one."""
+    return load(path)
 
 
 def _elsewhere() -> list[str]:
