@@ -74,9 +74,8 @@ products and a softmax over the words that are summed. There is nothing to learn
 
 $$\mathrm{contextual}(E) = \mathrm{softmax}(E E^\top)\, E$$
 
-$E$ is `(..., length, d_model)`, the scores $E
-E^\top$ are `(..., length, length)`, and the result has the shape of $E$. For the two words $[1, 0]$ and $[1, 1]$ the
-result is
+$E$ is `(..., length, d_model)`, the scores $E E^\top$ are `(..., length, length)`, and the result has the shape of $E$.
+For the two words $[1, 0]$ and $[1, 1]$ the result is
 
 | word | weight of word 1 | weight of word 2 | result |
 |---|---|---|---|
@@ -411,8 +410,8 @@ r"""
 
 **Difficulty** ●○○ · **Importance** ●●○ · **8 min** · **2 points**
 
-A layer $F$ is *permutation equivariant* if shuffling its input shuffles its output in the same way: $F(\sigma X) =
-\sigma F(X)$. Write the experiment that measures how far a layer is from it:
+A layer $F$ is *permutation equivariant* if shuffling its input shuffles its output in the same way:
+$F(\sigma X) = \sigma F(X)$. Write the experiment that measures how far a layer is from it:
 
 $$\max \left| F(\sigma X) - \sigma F(X) \right|$$
 
@@ -609,8 +608,8 @@ interleave new a and new b: stack on a new last axis, then flatten the last two
 
 <details><summary>My numbers are off</summary>
 
-- *Position 0 is unchanged and the lengths are right, all else differs:* do you rotate channel $i$ with channel $i +
-  d/2$? The pairs are neighbours here. Or do you turn the other way round? Look at the signs.
+- *Position 0 is unchanged and the lengths are right, all else differs:* do you rotate channel $i$ with channel
+  $i + d/2$? The pairs are neighbours here. Or do you turn the other way round? Look at the signs.
 - *The lengths of the vectors change:* one of the two sines has the wrong sign.
 - *Right for three axes and wrong for four:* positions run along the second last axis, whatever stands before it.
 
@@ -1116,23 +1115,21 @@ Write into the cell below. A person reads and grades it.
 
 # %% [markdown] nbgrader={"grade": true, "solution": true, "locked": false, "task": false, "points": 4, "grade_id": "why_divide_by_root_d", "schema_version": 3, "cell_type": "markdown"}
 r"""
-A dot product is a sum of $d$ products, $s = \sum_{i=1}^{d} q_i k_i$. Each product has mean $E[q_i]\,E[k_i] =
-0$ and variance $E[q_i^2]\,E[k_i^2] = 1$. The products are independent, so their variances add up: $\mathrm{Var}(s) =
-d$, and a typical score is as large as the standard deviation $\sqrt d$. For $d = 4$ that is 2, for $d = 1024$ it is
-32.
+A dot product is a sum of $d$ products, $s = \sum_{i=1}^{d} q_i k_i$. Each product has mean $E[q_i]\,E[k_i] = 0$ and
+variance $E[q_i^2]\,E[k_i^2] = 1$. The products are independent, so their variances add up: $\mathrm{Var}(s) = d$, and a
+typical score is as large as the standard deviation $\sqrt d$. For $d = 4$ that is 2, for $d = 1024$ it is 32.
 
-The softmax turns differences of scores into ratios of weights: two scores that differ by
-$32$ get weights whose ratio is $e^{32}$. So one key takes nearly all the weight and the others nearly none. Compare
-the scores $(4, 5)$, which give $(0.27, 0.73)$, with $(1, 10)$, which give $(0.0001, 0.9999)$: the softmax is
-saturated.
+The softmax turns differences of scores into ratios of weights: two scores that differ by $32$ get weights whose ratio
+is $e^{32}$. So one key takes nearly all the weight and the others nearly none. Compare the scores $(4, 5)$, which give
+$(0.27, 0.73)$, with $(1, 10)$, which give $(0.0001, 0.9999)$: the softmax is saturated.
 
 The derivative of weight $w_i$ by score $s_j$ is $w_i(\delta_{ij} - w_j)$. If one weight is nearly 1 and the others
 nearly 0, each of these is nearly 0. So hardly any gradient reaches queries and keys through the scores, and their
 projections stop learning, whichever key happened to win at the start.
 
-Since $\mathrm{Var}(aX) = a^2\,\mathrm{Var}(X)$, dividing by $\sqrt d$ brings the variance from $d$ to $d / d =
-1$, whatever the width. Dividing by $d$ would bring it to $d / d^2 = 1/d$: for wide heads all scores would be close to
-0, all weights close to $1/m$, and attention would be little more than a mean of the values.
+Since $\mathrm{Var}(aX) = a^2\,\mathrm{Var}(X)$, dividing by $\sqrt d$ brings the variance from $d$ to $d / d = 1$,
+whatever the width. Dividing by $d$ would bring it to $d / d^2 = 1/d$: for wide heads all scores would be close to 0, all
+weights close to $1/m$, and attention would be little more than a mean of the values.
 
 ### BEGIN MARK SCHEME
 
