@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from course_lib.models.recurrent import State, raise_memory_bias
-from course_lib.models.seq2seq import Encoder, Step
-from course_lib.models.translator import Translator
+from course_lib.models.seq2seq import Step
+from course_lib.models.translator import Translator, encoder_of_width
 
 Score = Literal["dot", "general", "concat"]
 
@@ -327,14 +327,8 @@ class AttentionTranslator(Translator):
         memory_bias: float = 1.0,
     ) -> None:
         super().__init__()
-        if hidden_size % 2:
-            raise ValueError(f"Two directions share hidden_size = {hidden_size}: choose an even number.")
-        self.encoder = Encoder(
-            vocab_size=source_size,
-            d_model=d_model,
-            hidden_size=hidden_size // 2,
-            num_layers=num_layers,
-            bidirectional=True,
+        self.encoder = encoder_of_width(
+            hidden_size, vocab_size=source_size, d_model=d_model, num_layers=num_layers, bidirectional=True
         )
         sizes = {"vocab_size": target_size, "d_model": d_model, "hidden_size": hidden_size, "d_memory": hidden_size}
         self.decoder: BahdanauDecoderStep | LuongDecoderStep

@@ -90,6 +90,26 @@ class Translator(nn.Module):
         return greedy_decode(step, state, batch_size=source.shape[0], max_length=limit)
 
 
+def encoder_of_width(
+    width: int, *, vocab_size: int, d_model: int | None, num_layers: int, bidirectional: bool, cell: Cell = "lstm"
+) -> Encoder:
+    """An encoder whose states are `width` wide, from one direction or from two together.
+
+    Raises:
+        ValueError: if two directions cannot share the width evenly.
+    """
+    if bidirectional and width % 2:
+        raise ValueError(f"Two directions share hidden_size = {width}: choose an even number.")
+    return Encoder(
+        vocab_size=vocab_size,
+        d_model=d_model,
+        hidden_size=width // 2 if bidirectional else width,
+        num_layers=num_layers,
+        bidirectional=bidirectional,
+        cell=cell,
+    )
+
+
 class FixedContextTranslator(Translator):
     """Encoder and decoder with one vector between them.
 
@@ -104,7 +124,11 @@ class FixedContextTranslator(Translator):
         cell: "lstm", "gru" or "rnn".
         feed_context: feed the context to every step, not only as the first state.
         reverse: read the source from its last word to its first.
+        bidirectional: read the source in both directions, each half as wide.
         memory_bias: added to the first bias of the gates that remember; see `raise_memory_bias`.
+
+    Raises:
+        ValueError: if hidden_size is odd and two directions share it.
 
     Source: Cho et al. 2014, section 2.2; Sutskever et al. 2014, section 3.
     Chapter: 02-seq2seq.
@@ -121,12 +145,18 @@ class FixedContextTranslator(Translator):
         cell: Cell = "lstm",
         feed_context: bool = True,
         reverse: bool = False,
+        bidirectional: bool = False,
         memory_bias: float = 1.0,
     ) -> None:
         super().__init__()
         self.reverse = reverse
-        self.encoder = Encoder(
-            vocab_size=source_size, d_model=d_model, hidden_size=hidden_size, num_layers=num_layers, cell=cell
+        self.encoder = encoder_of_width(
+            hidden_size,
+            vocab_size=source_size,
+            d_model=d_model,
+            num_layers=num_layers,
+            bidirectional=bidirectional,
+            cell=cell,
         )
         self.decoder = DecoderStep(
             vocab_size=target_size,

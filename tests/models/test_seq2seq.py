@@ -220,7 +220,7 @@ OPTIONS: list[dict[str, Any]] = [
     {},
     {"feed_context": False},
     {"feed_context": False, "reverse": True},
-    {"num_layers": 2, "cell": "gru"},
+    {"num_layers": 2, "cell": "gru", "bidirectional": True},
     {"cell": "rnn", "d_model": None},
 ]
 
@@ -247,6 +247,11 @@ def test_translating_follows_the_teacher_forced_logits_of_its_own_words(options:
     ids = model.translate(source, max_length=6)
     likeliest = model(source, shift_right(ids)).argmax(dim=-1)
     assert ((likeliest == ids) | (ids == PAD)).all()
+
+
+def test_two_directions_need_an_even_width() -> None:
+    with pytest.raises(ValueError, match="hidden_size = 7: choose an even number"):
+        FixedContextTranslator(source_size=9, target_size=9, hidden_size=7, bidirectional=True)
 
 
 def test_reversing_reads_the_source_backwards() -> None:
