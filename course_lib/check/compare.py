@@ -116,9 +116,11 @@ def _compare(expected: Any, actual: Any, part: str) -> Finding | None:
             missing, extra = sorted(set(expected) - set(actual)), sorted(set(actual) - set(expected))
             text = [f"lacks {', '.join(missing)}"] * bool(missing) + [f"also has {', '.join(extra)}"] * bool(extra)
             return Finding("structure", f"{part} {' and '.join(text)}.", part)
-        return next((f for key in expected if (f := _compare(expected[key], actual[key], f"{part}[{key!r}]"))), None)
+        return next(
+            (f for key in expected if (f := _compare(expected[key], actual[key], f"{_bare(part)}[{key!r}]"))), None
+        )
     if isinstance(expected, (list, tuple)):
-        return _compare_sequence(expected, actual, [f"{part}[{i}]" for i in range(len(expected))], part)
+        return _compare_sequence(expected, actual, [f"{_bare(part)}[{i}]" for i in range(len(expected))], part)
     if isinstance(expected, str):
         if type(actual) is str and actual == expected:
             return None
@@ -148,9 +150,7 @@ def _compare_numbers(expected: Any, actual: Any, part: str) -> Finding | None:
         return Finding("dtype", f"{part} is of {have.dtype}, expected {wanted}.", part, want, have)
     if _family(want.dtype) != "float":
         wrong = int((want != have).sum())
-        if wrong:
-            return Finding("values", f"{wrong} of {want.numel()} entries of {part} differ.", part, want, have)
-        return None
+        return None if wrong == 0 else Finding("values", f"{_differ(part, wrong, want)}.", part, want, have)
     if not bool(torch.isfinite(have).all()) and bool(torch.isfinite(want).all()):
         count = int((~torch.isfinite(have)).sum())
         what = "NaN" if bool(torch.isnan(have).any()) else "infinite"
@@ -162,10 +162,12 @@ def _compare_numbers(expected: Any, actual: Any, part: str) -> Finding | None:
     close = torch.isclose(have64, want64, rtol=tolerance.relative, atol=tolerance.absolute, equal_nan=True)
     if bool(close.all()):
         return None
-    wrong = int((~close).sum())
-    gap = _relative_gap(want64, have64)
-    message = f"{wrong} of {want.numel()} entries of {part} differ{gap}." if want.dim() else f"{part} differs{gap}."
+    message = f"{_differ(part, int((~close).sum()), want)}{_relative_gap(want64, have64)}."
     return Finding("values", message, part, want, have)
+
+
+def _differ(part: str, wrong: int, want: torch.Tensor) -> str:
+    return f"{wrong} of {want.numel()} entries of {part} differ" if want.dim() else f"{part} differs"
 
 
 def _relative_gap(want: torch.Tensor, have: torch.Tensor) -> str:
@@ -204,6 +206,11 @@ def _tensors(value: Any) -> list[torch.Tensor]:
     if isinstance(value, Mapping):
         value = list(value.values())
     return [leaf for item in value for leaf in _tensors(item)] if isinstance(value, (list, tuple)) else []
+
+
+def _bare(part: str) -> str:
+    """``the output`` becomes ``output`` before an index."""
+    return part.removeprefix("the ")
 
 
 def _family(dtype: torch.dtype) -> str:

@@ -26,7 +26,7 @@ class Panel:
     """A part of both arrays that is small enough to show: a scalar, a row or a matrix.
 
     Attributes:
-        where: index of the part, as in Python, e.g. ``[1, 0]``; "" for the whole.
+        where: which part, e.g. ``, slice [1, 0]``, indexed as in Python; "" for the whole.
         want, have: the parts, of shape (rows, columns).
         wrong: which entries differ, of the same shape.
         rows, columns: index of the first row and column shown.
@@ -80,7 +80,7 @@ def panel(expected: Any, actual: Any) -> Panel | None:
     top, left = _start(row, height, want.shape[0]), _start(column, width, want.shape[1])
     window = (slice(top, top + height), slice(left, left + width))
     cut = want[window].numel() < want.numel()
-    where = f"[{', '.join(map(str, lead))}]" if lead else ""
+    where = f", slice [{', '.join(map(str, lead))}]" if lead else ""
     want, have, wrong = want[window], have[window], wrong[window]
     return Panel(where, want, have, wrong, top, left, cut, _digits(want, have, wrong))
 
@@ -167,8 +167,8 @@ def _table(shown: Panel, array: Tensor, wrong: Tensor, title: str, scale: float)
         cells = "".join(_cell(shown, value, bool(mark), scale) for value, mark in zip(values, marks, strict=True))
         rows.append(f"<tr><th scope=row>{shown.rows + i}{cells}")
     return (
-        f"<table class=cc-array><caption>{title}</caption><thead><tr><td>{heads}</thead>"
-        f"<tbody>{''.join(rows)}</tbody></table>"
+        f'<figure><figcaption>{title}</figcaption><table class=cc-array aria-label="{title}">'
+        f"<thead><tr><td>{heads}</thead><tbody>{''.join(rows)}</tbody></table></figure>"
     )
 
 

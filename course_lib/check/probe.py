@@ -265,8 +265,9 @@ def _load(instance: Any, state: Mapping[str, torch.Tensor]) -> str | None:
     missing = sorted(set(state) - set(own))
     extra = sorted({name for name, _ in instance.named_parameters()} - set(state)) if own else []  # buffers are free
     if missing or extra:
-        parts = [f"it has no {', '.join(missing)}"] * bool(missing) + [f"it also has {', '.join(extra)}"] * bool(extra)
-        return "your module's weights are not the ones the docstring names: " + "; ".join(parts)
+        parts = [f"it has no {', '.join(missing)}"] * bool(missing)
+        parts += [f"it has {', '.join(extra)}, which the docstring does not name"] * bool(extra)
+        return "; ".join(parts)
     for name, tensor in state.items():
         if own[name].shape != tensor.shape:
             return f"{name} has shape {tuple(own[name].shape)}, expected {tuple(tensor.shape)}"

@@ -138,21 +138,28 @@ def _repeats(result: ExerciseResult, line: LineResult) -> str | None:
     if line.mistake is not None and any(other.mistake == line.mistake for other in above):
         return "The same mistake as above."
     if line.finding is not None and line.finding.failure is not None:
-        failures = [other.finding.failure for other in above if other.finding is not None]
-        if line.finding.failure in failures:
+        failures = [other.finding.failure for other in above if other.finding and other.finding.failure]
+        if any(_same_error(failure, line.finding.failure) for failure in failures):
             return "The same error as above."
     return None
 
 
+def _same_error(first: Failure, second: Failure) -> bool:
+    """Of one type at one place; where no place is known, with one message."""
+    if first.frames and second.frames:
+        return (first.type, first.frames) == (second.type, second.frames)
+    return first == second
+
+
 def _explanation(result: ExerciseResult, line: LineResult, *, reveal: bool) -> list[str]:
-    """What was found, then how it is related to what is right."""
+    """What was found, then how it is related to what is right; a known mistake has been explained already."""
     finding = line.finding
     if finding is None:
         return []
     if finding.kind == "not_written":
         return [_not_written(result, finding)]
     said = [_sentence(finding.message if reveal else _veil(finding.message))]
-    relation = symptoms(finding.expected, finding.actual)
+    relation = None if line.mistake else symptoms(finding.expected, finding.actual)
     return said if relation is None else [*said, relation]
 
 

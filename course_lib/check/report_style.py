@@ -18,7 +18,7 @@ _RULES = {
     "max-width:60em;font:14px/1.5 var(--jp-ui-font-family,system-ui,sans-serif);overflow-wrap:anywhere",
     "p": "margin:0 0 4px;color:inherit;font-size:inherit",
     ".cc-head": "font-size:15px;margin-bottom:6px",
-    ".cc-head b,code,pre,.cc-array": "font-family:var(--jp-code-font-family,ui-monospace,monospace)",
+    ".cc-head b,code,pre,.cc-array,figcaption": "font-family:var(--jp-code-font-family,ui-monospace,monospace)",
     ".cc-box": "background:var(--box);border-left:4px solid var(--bar);padding:8px 12px;margin:6px 0",
     ".cc-box p:last-child,.cc-details p:last-child": "margin-bottom:0",
     "ul": "list-style:none;margin:0;padding:0",
@@ -31,14 +31,16 @@ _RULES = {
     "margin:2px 0 6px",
     ".cc-box .cc-details": "border:0;padding:0;margin:0",
     ".cc-small,.cc-note,summary": "color:var(--s);font-size:13px",
-    ".cc-frames": "margin:0 0 4px;padding-left:1.4em",
+    ".cc-frames": "list-style:none;margin:0 0 4px;padding:0",
+    ".cc-frames li": "margin:0",
     "code": "background:none;color:inherit;padding:0;font-size:13px;white-space:pre-wrap",
     "pre": "background:none;color:inherit;font-size:12px;max-height:16em;overflow:auto;white-space:pre-wrap;"
     "margin:4px 0",
     ".cc-pair": "display:flex;flex-wrap:wrap;gap:6px 24px;overflow-x:auto;padding:4px 0",
     "table.cc-array": "border-collapse:separate;border-spacing:1px;margin:0;width:auto;font-size:12px;color:inherit;"
     "border:0;table-layout:auto;background:none",
-    ".cc-array caption": "caption-side:top;text-align:left;color:var(--s);padding:0 0 2px;white-space:nowrap",
+    "figure": "margin:0",
+    "figcaption": "color:var(--s);font-size:12px",
     ".cc-array th": "color:var(--s);font-weight:normal;padding:1px 5px;text-align:right;background:none;border:0",
     ".cc-array td": "padding:1px 6px;text-align:right;white-space:nowrap;border:0;color:inherit;"
     "font-variant-numeric:tabular-nums",

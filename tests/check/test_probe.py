@@ -237,7 +237,7 @@ class NoModule:
 @pytest.mark.parametrize(
     ("target", "width", "says"),
     [
-        (Renamed, 2, ["it has no linear.weight", "it also has projection.weight"]),
+        (Renamed, 2, ["it has no linear.weight", "it has projection.weight, which the docstring does not name"]),
         (Projection, 4, ["linear.weight has shape (4, 3), expected (2, 3)"]),
         (NoModule, 2, ["it has no linear.weight"]),
     ],

@@ -122,10 +122,10 @@ def test_arrays_stand_side_by_side_with_the_differing_entries_marked() -> None:
     html = render_html(run(wrong), reveal=True)
     page = Page(html)
     assert page.tags.count("table") == 2
-    assert "expected: the output[1]" in page.words()
-    assert "yours: the output[1]" in page.words()
+    assert "expected: the output, slice [1]" in page.words()
+    assert "yours: the output, slice [1]" in page.words()
     assert html.count("<b>0.75</b>") == html.count('cc-d">') == 1
-    assert page.tags.count("caption") == 2
+    assert page.tags.count("figcaption") == 2
     assert page.attributes.count(("scope", "col")) == 8
     assert page.attributes.count(("scope", "row")) == 6
     text = render_text(run(wrong), reveal=True)
@@ -174,6 +174,15 @@ def test_an_error_shows_the_students_lines_and_is_told_once() -> None:
     assert "course_lib" not in words
     assert words.count("cannot be multiplied") == 1
     assert words.count("The same error as above.") == 1
+
+
+def test_an_error_at_one_place_with_other_sizes_is_the_same() -> None:
+    def normalise(x: Tensor) -> Tensor:
+        return x @ x
+
+    text = render_text(run(normalise))
+    assert text.count("It raised RuntimeError") == 1
+    assert text.count("The same error as above.") == 1
 
 
 def test_everything_from_outside_is_escaped() -> None:
@@ -304,7 +313,12 @@ def test_a_call_is_shown_as_python_with_shapes_for_arrays() -> None:
 
 @pytest.mark.parametrize(
     ("shape", "place", "where"),
-    [((2, 3, 4), (1, 2, 0), "[1]"), ((2, 2, 3, 4), (1, 0, 2, 0), "[1, 0]"), ((3, 4), (0, 0), ""), ((5,), (4,), "")],
+    [
+        ((2, 3, 4), (1, 2, 0), ", slice [1]"),
+        ((2, 2, 3, 4), (1, 0, 2, 0), ", slice [1, 0]"),
+        ((3, 4), (0, 0), ""),
+        ((5,), (4,), ""),
+    ],
 )
 def test_the_first_differing_slice_is_shown(shape: tuple[int, ...], place: tuple[int, ...], where: str) -> None:
     want = tensor(*shape)
