@@ -67,6 +67,14 @@ print(json.dumps([f for m in list(sys.modules.values()) if (f := getattr(m, "__f
 """
 """Run after a chapter's last cell, to learn which code it used."""
 
+FRONT_DOOR = """<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><title>The book</title><meta http-equiv="refresh" content="0; url=book/index.html"></head>
+<body><a href="book/index.html">To the book</a></body>
+</html>
+"""
+"""Pages keep the paths of their sources; this leads to the first of them."""
+
 SECONDS_PER_CELL = 900
 JOBS = 2
 
@@ -130,12 +138,13 @@ def find_stale(chapters: list[Path], cache: JupyterCacheAbstract) -> list[Path]:
 _progress: Any = None
 
 
-def _start_worker(progress: Any) -> None:
+def _start_worker(progress: Any, home: Path) -> None:
     global _progress
+    os.environ.update(OMP_NUM_THREADS="1", PYTHONHASHSEED="0", IPYTHONDIR=str(home))
     _progress = progress
 
 
-def run_chapter(path: Path) -> Run:
+def run_chapter(path: Path, root: Path) -> Run:
     """Execute a chapter in a kernel of its own, and say which cell failed if one does."""
     notebook = myst_nb_reader_plugin(str(path))
     notebook.cells.append(nbformat.v4.new_code_cell(LIST_MODULES))
@@ -166,27 +175,28 @@ def run_chapter(path: Path) -> Run:
         line = notebook.metadata["source_map"][index]
         first = notebook.cells[index].source.partition("\n")[0]
         trace = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
-        name = path.relative_to(ROOT)
+        name = path.relative_to(root)
         raise BookError(f"{name}, line {line}: the cell that starts with `{first}` failed.\n{trace}") from None
-    modules = [Path(name) for name in json.loads(notebook.cells.pop().outputs[0].text)]
+    modules = [Path(name).resolve() for name in json.loads(notebook.cells.pop().outputs[0].text)]
     return Run(path, notebook, time.perf_counter() - begin, modules)
 
 
 def run_stale(chapters: list[Path], cache: JupyterCacheAbstract) -> None:
     """Execute chapters side by side and keep each one's outputs as soon as it is done."""
-    os.environ.update(OMP_NUM_THREADS="1", PYTHONHASHSEED="0", IPYTHONDIR=str(BUILD / "ipython"))
+    home = BUILD / "ipython"
+    home.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("spawn")
     done_cells: Any = context.Queue()
     failures = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    pool = ProcessPoolExecutor(JOBS, mp_context=context, initializer=_start_worker, initargs=(done_cells,))
+    pool = ProcessPoolExecutor(JOBS, mp_context=context, initializer=_start_worker, initargs=(done_cells, home))
     try:
         with Progress(*columns, console=console) as bars:
             tasks = {}
             for path in chapters:
                 cells = [c for c in myst_nb_reader_plugin(str(path)).cells if c.cell_type == "code"]
                 tasks[path] = bars.add_task(f"run {path.relative_to(ROOT)}", total=len(cells))
-            waiting: set[Future[Run]] = {pool.submit(run_chapter, path) for path in chapters}
+            waiting: set[Future[Run]] = {pool.submit(run_chapter, path, ROOT) for path in chapters}
             while waiting:
                 with contextlib.suppress(queue.Empty):
                     bars.advance(tasks[done_cells.get(timeout=0.2)])
@@ -250,6 +260,7 @@ def publish() -> None:
     fresh = BOOK.with_name("book.new")
     shutil.rmtree(fresh, ignore_errors=True)
     shutil.copytree(RENDERED / "html", fresh, ignore=shutil.ignore_patterns(".buildinfo", ".doctrees"))
+    (fresh / "index.html").write_text(FRONT_DOOR, encoding="utf-8")
     shutil.rmtree(BOOK, ignore_errors=True)
     fresh.rename(BOOK)
 

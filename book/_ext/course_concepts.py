@@ -49,7 +49,7 @@ class ConceptIndex(SphinxDirective):
     def make_cells(self, concept: dict[str, Any]) -> list[nodes.Node]:
         return [
             nodes.Text(concept["concept"]),
-            self.refer(concept["section"], "ref"),
+            self.refer(concept["section"], "ref", name=concept.get("section_name")),
             self.refer(concept["experiment"], "numref"),
             self.name_exercise(concept) if "exercise" in concept else nodes.Text("in the text"),
         ]
@@ -64,14 +64,14 @@ class ConceptIndex(SphinxDirective):
             )
         return nodes.literal(text=concept["exercise"])
 
-    def refer(self, label: str, kind: str) -> pending_xref:
+    def refer(self, label: str, kind: str, *, name: str | None = None) -> pending_xref:
         reference = pending_xref(
             "",
-            nodes.inline(text=label),
+            nodes.inline(text=name or label),
             refdomain="std",
             reftype=kind,
             reftarget=label,
-            refexplicit=False,
+            refexplicit=name is not None,
             refwarn=True,
             refdoc=self.env.docname,
         )

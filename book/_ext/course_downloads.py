@@ -181,7 +181,7 @@ def write_downloads(app: Sphinx, error: Exception | None) -> None:
             text = Path(app.env.doc2path(name)).read_text(encoding="utf-8")
             target = Path(app.outdir, posixpath.dirname(name), f"{found['slug']}.ipynb")
             nbformat.write(make_notebook(text, repository), target)
-    for folder in sorted(Path(app.srcdir, "exercises").glob("[0-9][0-9]-*")):
+    for folder in sorted({path.parent for path in Path(app.srcdir, "exercises").glob("*/*.ipynb")}):
         write_archive(folder, Path(app.outdir, "exercises", f"{folder.name}.zip"))
 
 
