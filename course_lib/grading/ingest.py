@@ -122,7 +122,7 @@ def _read_bytes(path: Path) -> bytes:
         if path.is_symlink():
             raise Unreadable("the file is a symbolic link; hand in the notebook itself.") from error
         raise Unreadable(f"the file cannot be opened: {error.strerror}.") from error
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if stat.S_ISDIR(status.st_mode):
             raise Unreadable("this is a folder, not a notebook.")
@@ -131,7 +131,10 @@ def _read_bytes(path: Path) -> bytes:
         if status.st_size > MAX_FILE:
             size = status.st_size / MIB
             raise Unreadable(f"the file has {size:.0f} MiB, {MAX_FILE / MIB:.0f} are accepted; clear its outputs.")
-        data = file.read(MAX_FILE + 1)
+        with open(descriptor, "rb", closefd=False) as file:
+            data = file.read(MAX_FILE + 1)
+    finally:
+        os.close(descriptor)
     if not data.strip(b" \t\r\n\0"):
         raise Unreadable("the file is empty.")
     return data

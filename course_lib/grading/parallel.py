@@ -76,10 +76,10 @@ def grade_many(
 
     def grade(name: str, path: Path) -> Outcome:
         started = time.monotonic()
-        submission = read_submission(path, spec=spec)
-        key = key_of(hashes_of(submission, spec, secret=secret, launcher=launcher, limits=limits))
-        seconds = {"ingest": time.monotonic() - started}
         try:
+            submission = read_submission(path, spec=spec)
+            key = key_of(hashes_of(submission, spec, secret=secret, launcher=launcher, limits=limits))
+            seconds = {"ingest": time.monotonic() - started}
             result = store.get(key)
             cached = result is not None
             if result is None:

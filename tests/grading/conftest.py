@@ -1,0 +1,62 @@
+"""The tiny assignment, and runners that start once for all tests."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from course_lib.grading import sandbox, session, solution, spec
+from course_lib.grading.session import Launcher
+from tests.grading import tiny
+
+
+@pytest.fixture(scope="session")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the tiny assignment's solution and released notebook."""
+    folder = tmp_path_factory.mktemp("course")
+    tiny.write_assignment(folder)
+    return folder
+
+
+@pytest.fixture
+def tiny_spec(root: Path, monkeypatch: pytest.MonkeyPatch) -> spec.Assignment:
+    """The tiny assignment, in the place of the course's."""
+    torch.set_num_threads(1)
+    monkeypatch.setattr(solution, "ROOT", root)
+    monkeypatch.setattr(spec, "assignments", lambda: {tiny.SLUG: tiny.TINY})
+    return tiny.TINY
+
+
+@pytest.fixture
+def submit(root: Path, tiny_spec: spec.Assignment, tmp_path: Path) -> Callable[..., Path]:
+    """Write a submission with some answers, and say where it stands."""
+    count = iter(range(1000))
+
+    def write(answers: Mapping[str, str] | None = None, **more: Any) -> Path:
+        path = tmp_path / f"submission-{next(count)}.ipynb"
+        path.write_text(json.dumps(tiny.notebook(root, answers, **more)))
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def local() -> Iterator[Launcher]:
+    """A runner without a sandbox."""
+    with session.local() as launcher:
+        yield launcher
+
+
+@pytest.fixture(scope="session")
+def sandboxed() -> Iterator[Launcher]:
+    """A runner in the sandbox."""
+    if shutil.which("bwrap") is None:
+        pytest.skip("bubblewrap is not there")
+    with sandbox.sandboxed() as launcher:
+        yield launcher
