@@ -55,7 +55,7 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         + "</tr>"
         for row in rows
     )
-    markup = f'<table class="table"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    markup = f'<table class="dataframe table"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
     widths = [max(len(row[number]) for row in (columns, *rows)) for number in range(len(columns))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in (columns, *rows)]
     display({"text/html": markup, "text/plain": "\n".join(line.rstrip() for line in lines)}, raw=True)
