@@ -158,7 +158,7 @@ def _explanation(result: ExerciseResult, line: LineResult, *, reveal: bool) -> l
         return []
     if finding.kind == "not_written":
         return [_not_written(result, finding)]
-    said = [_sentence(finding.message if reveal else _veil(finding.message))]
+    said = [_sentence(finding.message if reveal else veil(finding.message))]
     relation = None if line.mistake else symptoms(finding.expected, finding.actual)
     return said if relation is None else [*said, relation]
 
@@ -171,7 +171,7 @@ def _not_written(result: ExerciseResult, finding: Finding) -> str:
     return f"It calls {_clean(function)}, which is not written yet."
 
 
-def _veil(message: str) -> str:
+def veil(message: str) -> str:
     """A message without figures that could be values of a hidden case, as an error may quote them; shapes stay."""
     return FIGURES.sub("…", message.split("\n", 1)[0][:200])
 
