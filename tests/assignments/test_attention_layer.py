@@ -316,6 +316,7 @@ def test_the_written_question_keeps_its_mark_scheme_between_the_markers_that_nbg
 # The kill table
 
 
+@pytest.mark.slow
 @exercises
 def test_no_automatic_mutant_of_the_solution_survives_that_is_not_listed_as_equivalent(exercise: Exercise) -> None:
     table = kill_table(SPEC, seeds=[PUBLIC_SEED], with_mutants=True, exercises=[exercise.name])

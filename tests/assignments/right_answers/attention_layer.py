@@ -771,6 +771,32 @@ class RotarySelfAttention(MultiHeadAttention):
             outputs.append(output)
         return self.output_projection(torch.cat(outputs, dim=-1))
 """,
+    "mask and frequencies kept as buffers": """
+class RotarySelfAttention(nn.Module):
+    def __init__(self, *, d_model, num_heads, max_length=64):
+        super().__init__()
+        self.num_heads, self.head_dim = num_heads, d_model // num_heads
+        self.query_projection, self.key_projection, self.value_projection, self.output_projection = (
+            nn.Linear(d_model, d_model) for _ in range(4)
+        )
+        self.register_buffer("mask", torch.tril(torch.ones(max_length, max_length)).view(1, 1, max_length, max_length))
+        self.register_buffer("inv_freq", 10000.0 ** (-torch.arange(0, self.head_dim, 2) / self.head_dim))
+
+    def rotate(self, x, offset):
+        angles = (torch.arange(x.shape[2]) + offset)[:, None] * self.inv_freq
+        cos, sin = (f.repeat_interleave(2, -1) for f in (angles.cos(), angles.sin()))
+        return x * cos + torch.stack((-x[..., 1::2], x[..., 0::2]), -1).flatten(-2) * sin
+
+    def forward(self, x, *, offset=0):
+        B, T, C = x.size()
+        q = self.query_projection(x).view(B, T, self.num_heads, C // self.num_heads).transpose(1, 2)
+        k = self.key_projection(x).view(B, T, self.num_heads, C // self.num_heads).transpose(1, 2)
+        v = self.value_projection(x).view(B, T, self.num_heads, C // self.num_heads).transpose(1, 2)
+        att = (self.rotate(q, offset) @ self.rotate(k, offset).transpose(-2, -1)) * (1.0 / math.sqrt(k.size(-1)))
+        att = att.masked_fill(self.mask[:, :, :T, :T] == 0, float("-inf"))
+        y = F.softmax(att, dim=-1) @ v
+        return self.output_projection(y.transpose(1, 2).contiguous().view(B, T, C))
+""",
     "the offset left out": _ROTARY
     + """
     def forward(self, x, *, offset=0):

@@ -463,7 +463,7 @@ BIDIRECTIONAL_READER = {
         b, second = unroll(self.backward_cell, turn(x), zero, lengths)
         return torch.cat((a, turn(b)), dim=2), torch.hstack((first, second))
 """,
-    "two packed directions of a GRUCell, summary from the outputs": _READER
+    "positions clamped, and the summary picked from the outputs": _READER
     + """
     def forward(self, ids, lengths):
         x = self.embedding(ids)
