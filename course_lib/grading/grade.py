@@ -36,8 +36,6 @@ from course_lib.grading.solution import answers, given_cells
 from course_lib.grading.spec import Assignment, Exercise, assignment
 
 PACKAGE = Path(__file__).resolve().parents[1]
-SAID_BY_STUDENT = {"raised", "refused", "state", "structure", "missing", "not_written"}
-"""Kinds of findings whose text may hold words from the student's process."""
 
 ENGINE = threading.Lock()
 """Held while reference code runs or arrays are compared: both use PyTorch's default dtype and generator,
@@ -292,7 +290,7 @@ class _Grading:
         Such words are replaced by what a fresh session says about the public cases.
         """
         exercise = self.spec.exercise(graded.result.exercise.name)
-        if not any(r.finding is not None and r.finding.kind in SAID_BY_STUDENT for r in graded.result.lines):
+        if not any(_holds_students_words(r.finding) for r in graded.result.lines):
             return graded.result
         public = self._publicly(exercise, graded)
         lines = [_spoken(hidden, shown) for hidden, shown in zip(graded.result.lines, public.lines, strict=True)]
@@ -313,9 +311,17 @@ def _public_cases(slug: str, exercise: str) -> ExerciseCases:
     return draw(spec, spec.exercise(exercise), seed=PUBLIC_SEED)
 
 
+def _holds_students_words(finding: Finding | None) -> bool:
+    """Whether a finding's text may hold words from the student's process; the runner's own verdicts have no type."""
+    if finding is None:
+        return False
+    said = finding.failure is not None and finding.failure.type != ""
+    return said or finding.kind in ("raised", "refused", "state", "structure", "missing", "not_written")
+
+
 def _spoken(hidden: LineResult, shown: LineResult) -> LineResult:
     finding = hidden.finding
-    if finding is None or finding.kind not in SAID_BY_STUDENT:
+    if finding is None or not _holds_students_words(finding):
         return hidden
     public = shown.finding
     if public is not None and public.kind == finding.kind:
@@ -327,6 +333,7 @@ def _spoken(hidden: LineResult, shown: LineResult) -> LineResult:
         "structure": "the return value does not have the parts that were asked for.",
         "missing": "it is not defined.",
         "not_written": "not written yet.",
+        "memory": "it ran out of memory.",
     }
     failure = None if finding.failure is None else Failure(finding.kind, message=sentences[finding.kind].rstrip("."))
     return replace(hidden, finding=Finding(finding.kind, sentences[finding.kind], failure=failure))
