@@ -11,6 +11,8 @@ import typer
 
 from course_lib.commands import ATTENTION, ENVIRONMENT, FAULT, USAGE, CommandError, errors
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # arrays are small; two threads beside another busy process are slower
+
 EXIT_CODES = """
 **Exit codes**
 
@@ -204,6 +206,18 @@ def kill_table(
     from course_lib.commands import inspect
 
     inspect.kills(slug, as_json=as_json, mutants=mutants, exercises=tuple(exercise or ()))
+
+
+@app.command(rich_help_panel=LOOK)
+def doctor() -> None:
+    """Try out each protection of the grading sandbox on this machine.
+
+    A hostile notebook is put into the sandbox, and the table says what it could do. Exit code 3 says that a
+    protection does not hold; then `course grade` refuses, unless told `--unsafe-local`.
+    """
+    from course_lib.commands import inspect
+
+    inspect.doctor()
 
 
 @app.command(rich_help_panel=LOOK)

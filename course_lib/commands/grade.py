@@ -102,11 +102,7 @@ def _run(
     try:
         launcher = open_launcher(unsafe_local=unsafe_local)
     except SandboxMissing as error:
-        raise CommandError(
-            f"{error}. Without the sandbox, students' code would run as you; to do so all the same, and have "
-            "every result marked as not official: --unsafe-local",
-            code=ENVIRONMENT,
-        ) from error
+        raise CommandError(f"{error}.", code=ENVIRONMENT) from error
     with launcher, _progress("running") as progress:
         task = progress.add_task("running", total=len(left), said="")
         outcomes = grade_many(left, spec, secret=room.secret(), launcher=launcher, store=store, jobs=jobs)

@@ -9,10 +9,11 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table
 
-from course_lib.commands import CommandError, console
+from course_lib.commands import ENVIRONMENT, CommandError, console
 from course_lib.commands.choose import chosen, classroom
 from course_lib.grading.kill_table import ExerciseKills, KillTable, kill_table
 from course_lib.grading.results import ResultStore
+from course_lib.grading.sandbox import protections
 
 
 def kills(slug: str | None, *, as_json: bool = False, mutants: bool = False, exercises: tuple[str, ...] = ()) -> None:
@@ -33,6 +34,27 @@ def kills(slug: str | None, *, as_json: bool = False, mutants: bool = False, exe
     broken = [f"{table.slug}.{exercise.name}" for table in tables for exercise in table.exercises if not exercise.holds]
     if broken:
         raise CommandError(f"the rubric does not do what it must in {', '.join(broken)}; see the lines marked ✗")
+
+
+def doctor() -> None:
+    """Print which protections of the sandbox hold on this machine, each tried out."""
+    with console.status("putting a hostile notebook into the sandbox"):
+        found = protections()
+    table = Table()
+    for name in ("", "protection", "what was seen", "what to do"):
+        table.add_column(name, overflow="fold")
+    for item in found:
+        mark = "[green]✓[/]" if item.ok else "[red]✗[/]"
+        table.add_row(mark, escape(item.name), escape(item.detail), "" if item.ok else escape(item.remedy))
+    console.print(table)
+    broken = [item.name for item in found if not item.ok]
+    if broken:
+        raise CommandError(
+            f"official grading needs every protection, and {len(broken)} do not hold here: {', '.join(broken)}; "
+            "the last column says what to do",
+            code=ENVIRONMENT,
+        )
+    console.print(f"All {len(found)} protections hold: this machine can grade.")
 
 
 def audit(folder: Path | None) -> None:

@@ -191,7 +191,7 @@ def _generate(slug: str, source: Path, released: Path, database: str | None = No
         converter.preprocessors = [step for step in converter.preprocessors if step is not SaveCells]
     outcome = capture_log(converter)
     if not outcome["success"]:
-        if "Cannot add or remove cells" in outcome["error"]:
+        if "Cannot add or remove cells" in outcome["error"] + outcome.get("log", ""):
             raise ReleaseError(
                 f"students of this class have scores for other cells than {slug} has now; "
                 "grade the new version in a new class folder (--class DIR)"

@@ -14,6 +14,7 @@ import torch
 from course_lib.grading import sandbox, session, solution, spec
 from course_lib.grading.session import Launcher
 from tests.grading import tiny
+from tests.grading.class_fixtures import _graded, _handed_in, graded, handed_in  # noqa: F401
 
 
 @pytest.fixture(scope="session")
