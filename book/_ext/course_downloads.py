@@ -142,7 +142,7 @@ def list_exercises(path: Path) -> list[str]:
     ]
     minutes, points = (sum(int(match[name]) for match in found) for name in ("minutes", "points"))
     rows.append(f"| **Together** | | **{minutes}** | **{points}** |")
-    return ["| | difficulty | minutes | points |", "|---|---|---:|---:|", *rows]
+    return ["| exercise | difficulty | minutes | points |", "|---|---|---:|---:|", *rows]
 
 
 def make_notebook(text: str, repository: Repository) -> nbformat.NotebookNode:

@@ -12,7 +12,6 @@ from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
-from sphinx.builders.html import StandaloneHTMLBuilder
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util import logging
 
@@ -52,28 +51,6 @@ class InlineFigures(SphinxPostTransform):
             image.replace_self(nodes.raw("", f'<div class="course-figure">{page}</div>', format="html"))
 
 
-def copy_handlers(app: Sphinx) -> None:
-    """Give the single-page builder every handler that the HTML builder has."""
-    handlers = app.registry.translation_handlers
-    if app.builder.name == "singlehtml" and "singlehtml" in handlers:
-        handlers["singlehtml"] = {**handlers["html"], **handlers["singlehtml"]}
-
-
-def drop_unused_script(app: Sphinx, error: Exception | None) -> None:
-    """Leave out the 1.5 MB of script that draws icons a second time; the icon font already holds them."""
-    if error is not None or not isinstance(app.builder, StandaloneHTMLBuilder):
-        return
-    for page in Path(app.outdir).rglob("*.html"):
-        text = page.read_text(encoding="utf-8")
-        lean = re.sub(r"<script[^>]*fontawesome\.js[^>]*></script>|<link[^>]*fontawesome\.js[^>]*>", "", text)
-        if lean != text:
-            page.write_text(lean, encoding="utf-8")
-    for script in Path(app.outdir, "_static").rglob("fontawesome.js*"):
-        script.unlink()
-
-
 def setup(app: Sphinx) -> dict[str, bool]:
     app.add_post_transform(InlineFigures)
-    app.connect("builder-inited", copy_handlers)
-    app.connect("build-finished", drop_unused_script)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,114 @@
+"""What the book's extensions refuse, and what they put into a page."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from course_figures import inline_svg
+from course_repairs import REPAIRS
+
+from course_lib.figures import INK
+from tools.book import ROOT
+
+CONFIG = """
+import sys
+sys.path.insert(0, {extensions!r})
+extensions = ["myst_nb", "sphinxcontrib.katex", "course_maths", "course_figures"]
+html_math_renderer = "course_katex"
+katex_prerender = True
+katex_css_path = "katex.css"
+myst_enable_extensions = ["dollarmath"]
+nb_execution_mode = "off"
+"""
+
+
+def build(folder: Path, notebook: nbformat.NotebookNode) -> tuple[int, str, str]:
+    """Render one notebook as a book of its own: exit code, warnings, page."""
+    (folder / "conf.py").write_text(CONFIG.format(extensions=str(ROOT / "book" / "_ext")))
+    nbformat.write(notebook, folder / "index.ipynb")
+    result = subprocess.run(
+        [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", str(folder), str(folder / "html")],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    return result.returncode, result.stderr, (folder / "html" / "index.html").read_text(encoding="utf-8")
+
+
+def make_notebook(text: str, svg: str | None = None, **metadata: object) -> nbformat.NotebookNode:
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(f"# A page\n\n{text}")])
+    notebook.metadata["language_info"] = {"name": "python", "pygments_lexer": "python"}
+    if svg is not None:
+        output = nbformat.v4.new_output("display_data", {"image/svg+xml": svg})
+        cell = nbformat.v4.new_code_cell("draw()", outputs=[output], metadata={"mystnb": metadata})
+        notebook.cells.append(cell)
+    return notebook
+
+
+SVG = '<svg {label}xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"><path id="p" d="M0 0" stroke="#767676"/></svg>'
+LABELLED = SVG.format(label='role="img" aria-label="A line." ')
+UNLABELLED = SVG.format(label="")
+CAPTION = {"figure": {"caption": "What to see."}}
+
+
+def test_names_in_a_figure_are_its_own_and_its_ink_is_the_page_s() -> None:
+    text = f'<g id="a"><use href="#a" xlink:href="#b"/><path clip-path="url(#a)" style="stroke: {INK}"/></g>'
+    assert inline_svg(text, "figure3") == (
+        '<g id="figure3-a"><use href="#figure3-a" xlink:href="#figure3-b"/>'
+        '<path clip-path="url(#figure3-a)" style="stroke: currentColor"/></g>'
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('<script defer src="s/fontawesome.js?digest=1"></script><p>', "<p>"),
+        ('<script src="s/bootstrap.js"></script>', '<script src="s/bootstrap.js"></script>'),
+        ('<summary aria-label="Toggle hidden content">Show', "<summary>Show"),
+        ('<button class="btn" aria-label="Search">', '<button class="btn" aria-label="Search">'),
+        (
+            '<button class="search-button-field" aria-label="Search" x="y">',
+            '<button class="search-button-field" x="y">',
+        ),
+        ('<div class="citation" id="a" role="doc-biblioentry">', '<div class="citation" id="a">'),
+    ],
+)
+def test_repairs_touch_what_they_are_meant_for(before: str, after: str) -> None:
+    for pattern, replacement in REPAIRS:
+        before = pattern.sub(replacement, before)
+    assert before == after
+
+
+@pytest.mark.slow
+def test_a_figure_stands_in_its_page_with_caption_and_alternative_text(tmp_path: Path) -> None:
+    code, warnings, page = build(tmp_path, make_notebook("$x^2$", LABELLED, **CAPTION))
+    assert (code, warnings) == (0, "")
+    assert 'aria-label="A line."' in page
+    assert 'stroke="currentColor"' in page
+    assert "What to see." in page
+    assert 'class="katex"' in page
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("notebook", "message"),
+    [
+        (make_notebook(r"$\frac{1}{$"), "This formula cannot be typeset"),
+        (make_notebook("$$\n\\nonsense{x}\n$$"), "This formula cannot be typeset"),
+        (make_notebook("", UNLABELLED, **CAPTION), "A figure has no alternative text"),
+        (make_notebook("", LABELLED), "A figure has no caption"),
+    ],
+    ids=["inline", "block", "no alternative text", "no caption"],
+)
+def test_what_a_reader_could_not_use_fails_the_build_and_names_the_page(
+    tmp_path: Path, notebook: nbformat.NotebookNode, message: str
+) -> None:
+    code, warnings, _ = build(tmp_path, notebook)
+    assert code == 1
+    assert message in warnings
+    assert "index.ipynb" in warnings

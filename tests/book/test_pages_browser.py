@@ -1,0 +1,188 @@
+"""Every page in a real browser with no other host to reach: narrow and wide, light and dark, by keyboard."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+from sphinx_external_toc.parsing import parse_toc_yaml
+
+from course_lib.figures import contrast
+from tests.browser import launch_browser, serve, watch
+from tools.book import ROOT
+
+pytestmark = pytest.mark.slow
+
+PAGES = list(parse_toc_yaml(ROOT / "_toc.yml"))
+CHAPTER = "book/04-attention-layer/chapter"
+MODES = ["light", "dark"]
+AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
+
+# Typeset maths is hidden from screen readers (they get MathML), and a figure is one picture with one text.
+LEFT_OUT = [".katex-html", ".course-figure svg *"]
+
+PAGE_COLOURS = """
+() => {
+  const hex = text => '#' + text.match(/\\d+/g).slice(0, 3).map(n => Number(n).toString(16).padStart(2, '0')).join('');
+  return [...document.querySelectorAll('.course-figure svg')].map(svg => {
+    let behind = svg;
+    while (behind && getComputedStyle(behind).backgroundColor === 'rgba(0, 0, 0, 0)') behind = behind.parentElement;
+    return [hex(getComputedStyle(svg).color), hex(getComputedStyle(behind || document.body).backgroundColor)];
+  });
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with launch_browser() as launched:
+        yield launched
+
+
+@pytest.fixture(scope="module")
+def address(built_book: Path) -> Iterator[str]:
+    with serve(built_book) as local:
+        yield local
+
+
+def open_page(browser: Browser, *, width: int = 1280, mode: str = "light") -> Page:
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=mode)
+    return context.new_page()
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("name", [*PAGES, "search"])
+def test_page_is_whole_without_another_host_and_does_not_scroll_sideways(
+    browser: Browser, address: str, name: str, width: int, mode: str
+) -> None:
+    page = open_page(browser, width=width, mode=mode)
+    traffic = watch(page)
+    page.goto(f"{address}/{name}.html", wait_until="networkidle")
+    assert traffic.faults() == []
+    assert page.evaluate("document.documentElement.dataset.theme") == mode
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.context.close()
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", [*PAGES, "search"])
+def test_accessibility_checker_finds_nothing_serious(browser: Browser, address: str, name: str, mode: str) -> None:
+    page = open_page(browser, mode=mode)
+    page.goto(f"{address}/{name}.html", wait_until="networkidle")
+    page.add_script_tag(path=AXE)
+    page.set_default_timeout(180_000)
+    options = json.dumps({"exclude": [[selector] for selector in LEFT_OUT]})
+    result = page.evaluate(f"axe.run({options}, {{resultTypes: ['violations']}})")
+    serious = [
+        (violation["id"], [node["target"] for node in violation["nodes"]])
+        for violation in result["violations"]
+        if violation["impact"] in {"serious", "critical"}
+    ]
+    assert len(result["passes"]) > 10
+    assert serious == []
+    page.context.close()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_text_of_figures_stands_out_from_the_page(browser: Browser, address: str, mode: str) -> None:
+    page = open_page(browser, mode=mode)
+    page.goto(f"{address}/{CHAPTER}.html", wait_until="networkidle")
+    colours = page.evaluate(PAGE_COLOURS)
+    assert colours
+    assert min(contrast(text, behind) for text, behind in colours) >= 7
+    page.context.close()
+
+
+def test_maths_is_drawn_with_the_book_s_own_fonts(browser: Browser, address: str) -> None:
+    page = open_page(browser)
+    page.goto(f"{address}/{CHAPTER}.html", wait_until="networkidle")
+    fonts = page.evaluate("[...document.fonts].filter(f => f.status === 'loaded').map(f => f.family)")
+    assert {"KaTeX_Main", "KaTeX_Math"} <= {name.strip("\"'") for name in fonts}
+    page.context.close()
+
+
+def test_icons_are_drawn_by_the_icon_font(browser: Browser, address: str) -> None:
+    page = open_page(browser)
+    page.goto(f"{address}/book/index.html", wait_until="networkidle")
+    fonts = page.evaluate("[...document.fonts].filter(f => f.status === 'loaded').map(f => f.family)")
+    assert any("Font Awesome" in name for name in fonts)
+    page.context.close()
+
+
+def test_a_chapter_can_be_read_from_a_folder(browser: Browser, built_book: Path) -> None:
+    page = open_page(browser)
+    traffic = watch(page)
+    page.goto(f"file://{built_book}/{CHAPTER}.html", wait_until="networkidle")
+    assert traffic.faults() == []
+    assert page.locator(".katex").count() > 10
+    page.context.close()
+
+
+def test_the_first_page_leads_into_the_book(browser: Browser, address: str) -> None:
+    page = open_page(browser)
+    page.goto(f"{address}/")
+    page.wait_for_url("**/book/index.html")
+    page.locator(".course-map a").first.click()
+    page.wait_for_url("**/chapter.html")
+    page.context.close()
+
+
+def test_search_finds_a_concept_without_a_network(browser: Browser, address: str) -> None:
+    page = open_page(browser)
+    traffic = watch(page)
+    page.goto(f"{address}/search.html?q=rotary")
+    expect(page.locator("#search-results li").first).to_be_visible(timeout=30_000)
+    assert traffic.faults() == []
+    page.context.close()
+
+
+def test_the_reader_s_choice_of_light_or_dark_is_kept(browser: Browser, address: str) -> None:
+    page = open_page(browser, mode="light")
+    page.goto(f"{address}/book/index.html", wait_until="networkidle")
+    for _ in range(3):
+        page.locator(".theme-switch-button").first.click()
+        if page.evaluate("document.documentElement.dataset.theme") == "dark":
+            break
+    page.goto(f"{address}/book/notation.html", wait_until="networkidle")
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    page.context.close()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_keyboard_focus_can_be_seen_wherever_it_stands(browser: Browser, address: str, mode: str) -> None:
+    page = open_page(browser, mode=mode)
+    page.goto(f"{address}/book/setup.html", wait_until="networkidle")
+    reached = set()
+    for _ in range(25):
+        page.keyboard.press("Tab")
+        name, width, style = page.evaluate(
+            "(() => { const e = document.activeElement, s = getComputedStyle(e);"
+            " return [e.outerHTML.slice(0, 60), parseFloat(s.outlineWidth), s.outlineStyle]; })()"
+        )
+        assert style != "none" and width >= 2, name
+        reached.add(name)
+    assert len(reached) > 10
+    page.context.close()
+
+
+@pytest.mark.parametrize(
+    ("link", "file"),
+    [
+        ("Download the chapter as a notebook", "04-attention-layer.ipynb"),
+        ("Download the assignment", "04-attention-layer.zip"),
+    ],
+)
+def test_downloads_work_without_a_network(browser: Browser, address: str, link: str, file: str) -> None:
+    page = open_page(browser)
+    traffic = watch(page)
+    page.goto(f"{address}/{CHAPTER}.html")
+    with page.expect_download() as waiting:
+        page.get_by_role("link", name=link, exact=True).click()
+    assert waiting.value.suggested_filename == file
+    assert waiting.value.path().stat().st_size > 1000
+    assert traffic.external == []
+    page.context.close()
