@@ -204,11 +204,20 @@ class Watcher(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.largest = 0
-        self.operations: set[str] = set()
+        self._called: set[Any] = set()
+
+    @property
+    def operations(self) -> set[str]:
+        """Names of the operations, without the variant that was chosen by the arguments."""
+        return {str(func).removeprefix("aten.").split(".")[0] for func in self._called}
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # nothing is compiled here; True would import torch's compiler, which takes seconds
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
-        self.operations.add(str(func).removeprefix("aten.").split(".")[0])
+        self._called.add(func)
         for item in out if isinstance(out, (tuple, list)) else (out,):
             if isinstance(item, torch.Tensor):
                 self.largest = max(self.largest, item.untyped_storage().nbytes() // max(item.element_size(), 1))

@@ -55,11 +55,40 @@ def _draw_line(spec: Assignment, exercise: Exercise, line: Line, seed: bytes) ->
     properties = line.properties(probes) if callable(line.properties) else line.properties
     cases = []
     for probe in probes:
-        expected = execute(replace(probe, watch=False), {exercise.name: exercise.reference})
+        expected = _answer(probe, {exercise.name: exercise.reference})
         if expected.failure is not None and expected.failure.kind != "raised":
             raise SpecError(f"{spec.slug}.{exercise.name}.{line.name}: the reference fails: {expected.failure}")
         cases.append(Case(probe, replace(expected, operations=()), _Mistakes(spec, exercise, probe)))
     return RubricLine(line.name, line.text, line.points, cases, tuple(properties))
+
+
+def _answer(probe: Probe, scope: Mapping[str, Any]) -> Reply:
+    """The reply of a source of ours, unwatched. What is asked in float32 is computed in float64 and rounded once.
+
+    The last digits of a sum in float32 depend on the machine; computed so they do not, and recorded cases are
+    the same bytes everywhere.
+    """
+    if probe.dtype != "float32" and not any(_is_single(value) for value in probe.args):
+        return execute(replace(probe, watch=False), scope)
+    args = tuple(value.double() if _is_single(value) else value for value in probe.args)
+    reply = execute(replace(probe, args=args, dtype="float64", watch=False), scope)
+    gradients = {name: _single(gradient) for name, gradient in reply.gradients.items()}
+    return replace(reply, output=_single(reply.output), gradients=gradients)
+
+
+def _is_single(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.dtype == torch.float32
+
+
+def _single(value: Any) -> Any:
+    """The value with its tensors of float64 in float32, rounded in decimals before, where all machines agree."""
+    if isinstance(value, torch.Tensor) and value.dtype == torch.float64:
+        return _round(value).float()
+    if isinstance(value, (list, tuple)):
+        return type(value)(_single(item) for item in value)
+    if isinstance(value, dict):
+        return {name: _single(item) for name, item in value.items()}
+    return value
 
 
 class _Mistakes(Mapping[str, Reply]):
@@ -72,7 +101,7 @@ class _Mistakes(Mapping[str, Reply]):
     def __getitem__(self, name: str) -> Reply:
         if name not in self._replies:
             scope = wrong_namespace(self._spec.slug, self._exercise.name, name)
-            self._replies[name] = execute(self._probe, scope)
+            self._replies[name] = _answer(self._probe, scope)
         return self._replies[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -110,14 +139,14 @@ def _round_reply(reply: Reply) -> Reply:
 
 
 def _round(value: Any) -> Any:
-    if isinstance(value, torch.Tensor) and value.is_floating_point():
-        array = value.double().numpy()
+    if isinstance(value, torch.Tensor) and value.dtype == torch.float64:
+        array = value.numpy()
         finite = np.isfinite(array) & (array != 0)
         exponent = np.zeros_like(array)
         np.log10(np.abs(array), out=exponent, where=finite)
         scale = 10.0 ** (SIGNIFICANT_DIGITS - 1 - np.floor(exponent))
         rounded = np.where(np.abs(array) < 1e-12, 0.0, np.round(array * scale) / scale)
-        return torch.from_numpy(np.where(finite, rounded, array)).to(value.dtype)
+        return torch.from_numpy(np.where(finite, rounded, array))
     if isinstance(value, (list, tuple)):
         return type(value)(_round(item) for item in value)
     if isinstance(value, dict):
