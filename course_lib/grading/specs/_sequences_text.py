@@ -42,7 +42,6 @@ REFUSE = "((ids < 0) | (ids >= vocab_size))"
 one_hot = Exercise(
     name="one_hot",
     reference=reference.one_hot,
-    returns=("the vectors",),
     banned=("F.one_hot",),
     lines=[
         Line(
@@ -145,7 +144,6 @@ STACK = "return torch.stack(rows)"
 bag_of_words = Exercise(
     name="bag_of_words",
     reference=reference.bag_of_words,
-    returns=("the counts",),
     uses=("one_hot",),
     lines=[
         Line(
@@ -381,7 +379,6 @@ ROWS = "return weight[ids]"
 embedding_lookup = Exercise(
     name="embedding_lookup",
     reference=reference.embedding_lookup,
-    returns=("the vectors",),
     banned=("F.embedding", "nn.Embedding"),
     uses=("one_hot",),
     lines=[

@@ -73,7 +73,7 @@ STACK = "return torch.stack(outputs, dim=1), state"
 unroll = Exercise(
     name="unroll",
     reference=recurrent.unroll,
-    returns=("the outputs", "the last state"),
+    returns=("the output", "the last state"),
     lines=[
         Line(
             name="full",
@@ -257,7 +257,7 @@ SUMMARY = "summary = torch.cat([forward_last, backward_last], dim=-1)"
 bidirectional_reader = Exercise(
     name="BidirectionalReader",
     reference=reader.BidirectionalReader,
-    returns=("the outputs", "the summary"),
+    returns=("the output", "the summary"),
     banned=("nn.GRU",),
     uses=("embedding_lookup", "gru_step", "unroll"),
     lines=[
