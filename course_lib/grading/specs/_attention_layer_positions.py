@@ -210,7 +210,7 @@ def _rope(
 
 
 def _lengths_kept(probes: Sequence[Probe]) -> list[Property]:
-    return [Property("norm_preserved", {"norms": [probe.args[0].norm(dim=-1) for probe in probes]})]
+    return [Property("norm_preserved", {"norms": [probe.args[0].double().norm(dim=-1) for probe in probes]})]
 
 
 ROTATED = "rotated = torch.stack([a * cos - b * sin, a * sin + b * cos], dim=-1)"
