@@ -61,11 +61,11 @@ test: setup ## every test, ending with pytest's closing line
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -m "not soak"
+	$(BIN)/pytest -m "not soak" -n 2 --dist loadfile
 
 soak: setup ## the same tests with larger counts and more seeds, and the long ones
 	tools/system-packages bubblewrap chromium
-	COURSE_SOAK=1 $(BIN)/pytest
+	COURSE_SOAK=1 $(BIN)/pytest -n 2 --dist loadfile
 
 bench: setup ## run the benchmarks that the README and the book quote
 	$(BIN)/python -m benchmarks
