@@ -99,7 +99,7 @@ def _sinusoidal(*sizes: tuple[int, int], base: bool = False) -> Callable[[np.ran
             Probe(
                 target="sinusoidal_positions",
                 args=(length + int(rng.integers(3)), d_model),
-                kwargs={"base": float(rng.integers(20, 200))} if base else {},
+                kwargs={"base": float(rng.integers(4, 20))} if base else {},
                 dtype="float32",
             )
             for length, d_model in sizes
@@ -170,7 +170,7 @@ sinusoidal_positions = Exercise(
             name="multiplied_by_frequency_base",
             says="You multiply the position by the power of the base; divide by it, so that later pairs turn more "
             "slowly.",
-            line="values",
+            line="base",
             edits=[("positions / base**exponents", "positions * base**exponents")],
         ),
         Misconception(
