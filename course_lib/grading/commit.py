@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,6 +19,9 @@ from course_lib.grading.release import grade_cells
 from course_lib.grading.results import Result
 from course_lib.grading.spec import Assignment
 from course_lib.grading.standing import handed_in_at, read_commit, standings
+
+CAUSE = re.compile(r"^ {4}(?:[A-Za-z_]\w*\.)*([A-Za-z_]\w*: .+)$", re.MULTILINE)
+"""The line that ends a traceback, as nbgrader's log indents it."""
 
 
 @dataclass(frozen=True)
@@ -91,10 +95,9 @@ def commit(classroom: Classroom, spec: Assignment, students: Iterable[str]) -> I
 
 
 def last_words(outcome: Mapping[str, str]) -> str:
-    """What nbgrader says went wrong, as one line: the last error in its log that is not its general remark."""
-    lines = [line.strip() for line in outcome.get("log", "").splitlines() if line.strip()]
-    causes = [line for line in lines if "Error" in line.split(":", 1)[0] and not line.startswith("[")]
-    return causes[-1] if causes else outcome.get("error", "unknown").strip().splitlines()[-1]
+    """What nbgrader says went wrong: the error at the end of the last traceback in its log."""
+    causes = CAUSE.findall(outcome.get("log", ""))
+    return str(causes[-1]) if causes else outcome.get("error", "unknown").strip().splitlines()[-1]
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cache
+from itertools import cycle
 from pathlib import Path
 
 import nbformat
@@ -141,6 +142,9 @@ def draw_plans(spec: Assignment, *, size: int, seed: int = 0, hostile: bool = Fa
         plan = kinds[number] if number < len(kinds) else _ordinary(spec, person, queue, rng)
         who = {name: getattr(person, name) for name in ("student", "first_name", "last_name", "email")}
         plans.append(replace(plan, **who))
+    ordinary = range(len(kinds), size)
+    for place, (exercise, name) in zip(cycle(ordinary), queue if ordinary else (), strict=False):
+        plans[place] = replace(plans[place], wrote={**plans[place].wrote, exercise: name})
     return plans
 
 

@@ -1,0 +1,135 @@
+"""The sample class: deterministic, complete, and its truth is what the rubric says."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from course_lib.commands import CommandError
+from course_lib.commands import sample as command
+from course_lib.grading.classroom import Classroom
+from course_lib.grading.ingest import read_submission, released
+from course_lib.grading.sample_class import (
+    BLANK,
+    DAMAGE,
+    HANG,
+    RIGHT,
+    TRUTH,
+    draw_plans,
+    expected_points,
+    same_class,
+    submission,
+)
+from course_lib.grading.sample_names import FAMILY
+from course_lib.grading.solution import answers
+from tests.grading.class_fixtures import Made
+from tests.grading.classes import SLUG, SPEC
+
+
+def test_the_same_seed_gives_the_same_class_and_another_another() -> None:
+    assert draw_plans(SPEC, size=30, seed=4) == draw_plans(SPEC, size=30, seed=4)
+    assert draw_plans(SPEC, size=30, seed=4) != draw_plans(SPEC, size=30, seed=5)
+
+
+def test_the_same_plan_gives_the_same_bytes() -> None:
+    blank = released(SLUG, SPEC.notebook)
+    for plan in draw_plans(SPEC, size=14):
+        assert submission(SPEC, blank, plan) == submission(SPEC, blank, plan)
+
+
+def test_a_large_class_makes_every_known_mistake() -> None:
+    plans = draw_plans(SPEC, size=120)
+    made = {(exercise, wrote) for plan in plans for exercise, wrote in plan.wrote.items()}
+    assert {(e.name, m.name) for e in SPEC.exercises for m in e.misconceptions} <= made
+    assert {plan.damage for plan in plans} == {"", *DAMAGE}
+    assert any(plan.hours_late > 0 for plan in plans) and any(plan.quality is None for plan in plans)
+
+
+def test_students_differ_in_id_and_their_names_are_a_trial_for_tables() -> None:
+    plans = draw_plans(SPEC, size=300)
+    assert len({plan.student for plan in plans}) == 300
+    assert all(plan.student.isascii() and plan.student.isalnum() for plan in plans)
+    assert any("," in name for name in FAMILY) and any("'" in name for name in FAMILY)
+
+
+def test_only_a_class_asked_to_be_hostile_is() -> None:
+    assert not any(HANG in plan.wrote.values() for plan in draw_plans(SPEC, size=60))
+    assert HANG in draw_plans(SPEC, size=3, hostile=True)[0].wrote.values()
+
+
+def test_the_scores_of_a_class_spread_as_real_ones_do() -> None:
+    totals = [sum(expected_points(SPEC, plan).values()) for plan in draw_plans(SPEC, size=25)]
+    most = sum(exercise.points for exercise in SPEC.exercises)
+    assert max(totals) == most and min(totals) == 0
+    assert 0.4 * most < sum(totals) / len(totals) < 0.9 * most
+    assert len(set(totals)) > 12
+
+
+def test_truth_gives_full_marks_to_the_solved_nothing_to_the_blank_and_less_for_a_mistake() -> None:
+    for plan in draw_plans(SPEC, size=25):
+        points = expected_points(SPEC, plan)
+        for exercise in SPEC.exercises:
+            wrote = plan.wrote[exercise.name]
+            lost = plan.damage == "truncated" or (plan.damage, plan.damaged) == ("answer deleted", exercise.name)
+            if wrote == RIGHT and not lost:
+                assert points[exercise.name] == exercise.points
+            elif wrote == BLANK or lost:
+                assert points[exercise.name] == 0
+            else:
+                assert points[exercise.name] < exercise.points
+
+
+def test_what_is_on_disk_reads_as_it_was_planned(handed_in: Made) -> None:
+    for student, plan in handed_in.plans.items():
+        read = read_submission(handed_in.room.submitted(student, SLUG) / f"{SPEC.notebook}.ipynb", spec=SPEC)
+        if plan.damage == "truncated":
+            assert read.verdict != "ok"
+            continue
+        right = [name for name, wrote in plan.wrote.items() if wrote == RIGHT]
+        gone = plan.damaged if plan.damage == "answer deleted" else None
+        assert [n for n in right if n != gone and read.cells[n].strip() != answers(SLUG)[n].strip()] == []
+        assert (gone is None) or gone not in read.cells
+
+
+def test_the_gradebook_knows_the_students_by_name_and_the_due_date(handed_in: Made) -> None:
+    with handed_in.room.gradebook() as gradebook:
+        assert gradebook.find_assignment(SLUG).duedate is not None
+        for plan in handed_in.plans.values():
+            student = gradebook.find_student(plan.student)
+            assert (student.first_name, student.last_name) == (plan.first_name, plan.last_name)
+
+
+def test_the_truth_lies_beside_the_class(handed_in: Made) -> None:
+    truth = json.loads((handed_in.room.folder / TRUTH).read_text(encoding="utf-8"))[SLUG]
+    assert set(truth) == set(handed_in.plans)
+    for student, plan in handed_in.plans.items():
+        assert truth[student]["points"] == expected_points(SPEC, plan)
+
+
+def test_a_class_that_is_there_is_known_again(handed_in: Made) -> None:
+    room = handed_in.room
+    assert same_class(SPEC, room, size=8, seed=0)
+    assert not same_class(SPEC, room, size=9, seed=0)
+    (room.submitted(next(iter(handed_in.plans)), SLUG) / f"{SPEC.notebook}.ipynb").write_text("edited")
+    assert not same_class(SPEC, room, size=8, seed=0)
+
+
+def test_a_real_class_is_never_written_into(tmp_path: Path) -> None:
+    room = Classroom(tmp_path)
+    kept = room.submitted("someone", SLUG) / f"{SPEC.notebook}.ipynb"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("{}")
+    with pytest.raises(CommandError, match="no sample"):
+        command.sample_class(SLUG, size=3, seed=0, into=tmp_path, fresh=True)
+    assert list(tmp_path.rglob("*.ipynb")) == [kept]
+
+
+def test_names_survive_a_round_through_csv(tmp_path: Path) -> None:
+    path = tmp_path / "names.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([name] for name in FAMILY)
+    with path.open(newline="", encoding="utf-8") as file:
+        assert tuple(row[0] for row in csv.reader(file)) == FAMILY
