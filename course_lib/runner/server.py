@@ -7,7 +7,6 @@ the slot has ended, the server writes on it how.
 
 from __future__ import annotations
 
-import argparse
 import array
 import contextlib
 import ctypes
@@ -31,6 +30,7 @@ from course_lib.runner import confine, slot, watch, wire
 
 TICK = 0.02
 MAX_REQUEST = 10_000
+MAX_DESCRIPTOR = 65_536
 LARGE_PAGE, MADV_COLLAPSE = 1 << 21, 25
 
 
@@ -111,10 +111,8 @@ class Server:
         _serve(request, data)
 
     def _become(self, run: Callable[[], None]) -> NoReturn:
-        """In a forked child: let go of the server's sockets, run, and end without any exit hook."""
+        """In a forked child: run, and end without any exit hook."""
         try:
-            for inherited in (self.control, *(s.leash for s in self.slots.values())):
-                inherited.close()
             run()
         except BaseException as error:
             with contextlib.suppress(OSError):
@@ -170,22 +168,15 @@ class Server:
             found.leash.close()
 
 
-def main() -> None:
-    """Import what notebooks import, then serve."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("control", type=int)
-    parser.add_argument("--confined", action="store_true")
-    options = parser.parse_args()
-    if options.confined:
-        confine.own_user_namespace(inside=0)
-        confine.own_process_namespace()
+def main(control: int, *, confined: bool) -> None:
+    """Import what notebooks import, then serve on the socket of this number."""
     _warm_up()
     tasks = Path("/proc/self/task")
     threads = len(list(tasks.iterdir())) if tasks.is_dir() else 1
     if threads != 1:
         sys.exit(f"the grading server has {threads} threads before its first fork; it must have one")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the controller's to handle
-    Server(socket.socket(fileno=options.control), confined=options.confined).run()
+    Server(socket.socket(fileno=control), confined=confined).run()
 
 
 def _warm_up() -> None:
@@ -235,6 +226,9 @@ def _serve(request: dict[str, Any], data: socket.socket) -> None:
     nothing = os.open("/dev/null", os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nothing, descriptor)
+    # the slot keeps its own connection and nothing of the server's: no leash, no namespace, no control socket
+    os.closerange(3, data.fileno())
+    os.closerange(data.fileno() + 1, MAX_DESCRIPTOR)
     with contextlib.suppress(wire.Closed):
         slot.serve(data, seed=request["seed"])
 
