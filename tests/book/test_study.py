@@ -1,18 +1,14 @@
 """The study material of every chapter is complete, and library code is quoted without its docstrings."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from course_source import drop_docstrings
+from course_study import check_cards, check_quiz, write_quiz
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "book" / "_ext"))
-
-from course_source import drop_docstrings  # noqa: E402
-from course_study import check_cards, check_quiz, write_quiz  # noqa: E402
-
 CHAPTERS = sorted(path.parent for path in ROOT.glob("book/[0-9][0-9]-*/quiz.yml"))
 
 
