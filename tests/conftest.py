@@ -6,7 +6,7 @@ import os
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
-from hypothesis import settings
+from hypothesis import settings  # noqa: E402
 
 settings.register_profile("test", deadline=None)
 settings.register_profile("soak", deadline=None, max_examples=1000)
