@@ -1,0 +1,1 @@
+"""Time and memory of grading a class, against stock nbgrader on the same notebooks."""

@@ -1,0 +1,88 @@
+"""Run a command and watch what it and its processes use."""
+
+import contextlib
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+TICK = 0.1
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What a command used.
+
+    Attributes:
+        began: when it started, as the clock of files counts.
+        seconds: wall time from start to end.
+        peak_rss: the most resident bytes that its processes had together; pages that two share count twice.
+        peak_pss: the same with each shared page divided among those who share it.
+        slot_cpu: processor seconds of all processes that the grading server has ended.
+        returncode, said: how it ended, and the end of what it printed.
+        load: the machine's load average when it started.
+    """
+
+    began: float
+    seconds: float
+    peak_rss: int
+    peak_pss: int
+    slot_cpu: float
+    returncode: int
+    said: str
+    load: float
+
+
+def watch(
+    command: list[str], *, cwd: Path, environment: dict[str, str], progress: Callable[[], object] = lambda: None
+) -> Watched:
+    """Run a command to its end.
+
+    Args:
+        command: program and arguments.
+        cwd: its working folder.
+        environment: its whole environment.
+        progress: called now and then, for a progress bar.
+    """
+    load = os.getloadavg()[0]
+    rss = pss = 0
+    ended_cpu: dict[int, float] = {}
+    with tempfile.TemporaryFile() as output:
+        began, started = time.time(), time.monotonic()
+        process = subprocess.Popen(
+            command, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        )
+        try:
+            root = psutil.Process(process.pid)
+            while process.poll() is None:
+                resident, proportional = _memory(root, ended_cpu)
+                rss, pss = max(rss, resident), max(pss, proportional)
+                progress()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(TICK)
+            seconds = time.monotonic() - started
+        finally:
+            process.kill()
+            process.wait()
+        output.seek(max(0, output.tell() - 4000))
+        said = output.read().decode(errors="replace")
+    return Watched(began, seconds, rss, pss, max(ended_cpu.values(), default=0.0), process.returncode, said, load)
+
+
+def _memory(root: psutil.Process, ended_cpu: dict[int, float]) -> tuple[int, int]:
+    """Resident and proportional bytes of a tree of processes; notes the time of what the grading server has ended."""
+    resident = proportional = 0
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for process in [root, *root.children(recursive=True)]:
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied, ProcessLookupError):
+                resident += process.memory_info().rss
+                proportional += process.memory_full_info().pss
+                if "course_lib.runner" in process.cmdline():
+                    times = process.cpu_times()
+                    ended_cpu[process.pid] = times.children_user + times.children_system
+    return resident, proportional
