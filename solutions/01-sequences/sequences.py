@@ -407,7 +407,7 @@ check("01-sequences.rnn_step", rnn_step)
 r"""
 ## Exercise 6 · One step of an LSTM
 
-**Difficulty** ●●○ · **Importance** ●●● · **15 min** · **3.5 points**
+**Difficulty** ●●○ · **Importance** ●●● · **15 min** · **4 points**
 
 The LSTM has a second state, the cell $c$, on which gates decide what to forget, what to write and what to show. One
 matrix product per source gives all four parts at once:
@@ -485,14 +485,14 @@ def lstm_step(
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "solution": false, "locked": true, "task": false, "points": 3.5, "grade_id": "check-lstm_step", "schema_version": 3, "cell_type": "code"}
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "task": false, "points": 4, "grade_id": "check-lstm_step", "schema_version": 3, "cell_type": "code"}
 check("01-sequences.lstm_step", lstm_step)
 
 # %% [markdown]
 r"""
 ## Exercise 7 · One step of a GRU
 
-**Difficulty** ●●○ · **Importance** ●●○ · **15 min** · **3.5 points**
+**Difficulty** ●●○ · **Importance** ●●○ · **15 min** · **3 points**
 
 The GRU does with one state and two gates. The reset gate $r$ decides how much of the past goes into the candidate $n$,
 the update gate $z$ how much of the old state stays:
@@ -561,7 +561,7 @@ def gru_step(
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "solution": false, "locked": true, "task": false, "points": 3.5, "grade_id": "check-gru_step", "schema_version": 3, "cell_type": "code"}
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "task": false, "points": 3, "grade_id": "check-gru_step", "schema_version": 3, "cell_type": "code"}
 check("01-sequences.gru_step", gru_step)
 
 # %% [markdown]

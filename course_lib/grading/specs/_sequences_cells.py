@@ -135,7 +135,7 @@ lstm_step = Exercise(
         Line(
             name="output",
             text="the new hidden state and the new cell state of a batch",
-            points=2.5,
+            points=3,
             cases=_step("lstm_step", 4, *SIZES, pair=True),
         ),
         Line(
@@ -260,7 +260,7 @@ gru_step = Exercise(
         Line(
             name="output",
             text="the new state of a batch",
-            points=2.5,
+            points=2,
             cases=_step("gru_step", 3, *SIZES),
         ),
         Line(
