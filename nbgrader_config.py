@@ -22,20 +22,15 @@ c.CourseDirectory.release_directory = os.path.relpath(repository / "exercises", 
 c.ClearSolutions.code_stub = {"python": 'raise NotImplementedError("write your answer here")'}
 c.ClearSolutions.text_stub = "Write your answer here."
 
-# Submissions are read by the course's own reader, which survives any file, and their scores come from
-# the course's results; no notebook is executed.
+# Submissions are read by the course's own reader, which survives any file and gives back the released
+# notebook with the student's answers in it, so that nothing has to be sanitized. Scores come from the
+# course's results; no notebook is executed.
 c.Autograde.exporter_class = "course_lib.grading.nbgrader_plugin.SubmissionExporter"
-c.Autograde.sanitize_preprocessors = [
-    "nbgrader.preprocessors.ClearOutput",
-    "nbgrader.preprocessors.OverwriteKernelspec",
-    "nbgrader.preprocessors.OverwriteCells",
-    "nbgrader.preprocessors.CheckCellMetadata",
-]
+c.Autograde.sanitize_preprocessors = []
 c.Autograde.autograde_preprocessors = [
     "course_lib.grading.nbgrader_plugin.CommitResults",
     "course_lib.grading.nbgrader_plugin.SaveGrades",
     "nbgrader.preprocessors.AssignLatePenalties",
-    "nbgrader.preprocessors.CheckCellMetadata",
 ]
 
 # Feedback pages ask nothing of any other host.

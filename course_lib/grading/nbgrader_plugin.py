@@ -18,12 +18,14 @@ from typing import Any, cast
 import nbformat
 from nbconvert.exporters import NotebookExporter
 from nbformat import NotebookNode
+from nbgrader.api import Grade, Gradebook
 from nbgrader.coursedir import CourseDirectory
-from nbgrader.preprocessors import NbGraderPreprocessor, SaveAutoGrades
+from nbgrader.preprocessors import NbGraderPreprocessor
+from nbgrader.utils import compute_checksum, determine_grade, is_grade, is_solution
 from traitlets import Bool
 
 from course_lib.grading.classroom import Classroom
-from course_lib.grading.feedback import NOTES
+from course_lib.grading.feedback import NO_RESPONSE, NOTES
 from course_lib.grading.grade import grade_read
 from course_lib.grading.ingest import Submission, read_submission, rebuild
 from course_lib.grading.lookup import find_result
@@ -36,6 +38,10 @@ from course_lib.grading.standing import Commit, read_commit, write_commit
 TAG = re.compile(r"<(?=[A-Za-z/!?])")
 ZERO_WIDTH = "\u200b"
 KEPT = {"timestamp.txt"}
+
+
+class GradebookError(Exception):
+    """A gradebook that does not know the assignment as it is now."""
 
 
 class SubmissionExporter(NotebookExporter):
@@ -110,34 +116,47 @@ class CommitResults(NbGraderPreprocessor):
         return converter.course_launcher
 
 
-class SaveGrades(SaveAutoGrades):
-    """nbgrader's, but a person's score stays settled for as long as what it was given for is the same.
+class SaveGrades(NbGraderPreprocessor):
+    """Saves a notebook's scores as nbgrader's SaveAutoGrades does, with two differences.
 
-    nbgrader keeps a manual score at a regrade and asks to look at it again, each time, for every student.
+    All scores of a notebook are written in one transaction. And a person's score stays settled for as long as
+    what it was given for is the same, where nbgrader asks to look at it again after each regrade.
     """
 
     def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> tuple[NotebookNode, dict[str, Any]]:
         """Save the scores, then remember what was committed."""
         about = resources["nbgrader"]
         classroom = Classroom(Path(self.parent.parent.coursedir.root))
-        commit: Commit = about["course_commit"]
+        now: Commit = about["course_commit"]
         before = read_commit(classroom, about["student"], about["assignment"])
-        self._same = set()
-        if before is not None:
-            now = {**commit.scores, **commit.written}
-            self._same = {name for name, value in {**before.scores, **before.written}.items() if now.get(name) == value}
-        nb, resources = super().preprocess(nb, resources)
-        write_commit(classroom, about["student"], about["assignment"], commit)
+        same = now.unchanged_since(before)
+        with Gradebook(about["db_url"]) as gradebook:
+            names = about["notebook"], about["assignment"], about["student"]
+            submitted = gradebook.find_submission_notebook(*names)
+            grades = {grade.name: grade for grade in submitted.grades}
+            comments = {comment.name: comment for comment in submitted.comments}
+            for cell in nb.cells:
+                name = str(grade_id(cell))
+                if is_grade(cell):
+                    if name not in grades:
+                        raise GradebookError(
+                            f"the gradebook knows no cell {name!r}; it holds another version of {names[1]}: run "
+                            "`course grade`, which tells it of the new one"
+                        )
+                    _save(grades[name], determine_grade(cell, self.log)[0], settled=name in same)
+                if is_solution(cell) and name in comments:
+                    untouched = cell.metadata["nbgrader"].get("checksum") == compute_checksum(cell)
+                    comments[name].auto_comment = NO_RESPONSE if untouched else None
+            gradebook.db.commit()
+        write_commit(classroom, about["student"], about["assignment"], now)
         return nb, resources
 
-    def _add_score(self, cell: NotebookNode, resources: dict[str, Any]) -> None:
-        name = cell.metadata["nbgrader"]["grade_id"]
-        grade = self.gradebook.find_grade(name, self.notebook_id, self.assignment_id, self.student_id)
-        settled = grade.manual_score is not None and not grade.needs_manual_grade and name in self._same
-        super()._add_score(cell, resources)
-        if settled:
-            grade.needs_manual_grade = False
-            self.gradebook.db.commit()
+
+def _save(grade: Grade, score: float | None, *, settled: bool) -> None:
+    """Give a cell its automatic score; a person is asked where there is none, or theirs was for something else."""
+    asked = grade.needs_manual_grade
+    grade.auto_score = score
+    grade.needs_manual_grade = asked or not settled if grade.manual_score is not None else score is None
 
 
 def _fill(cell: NotebookNode, result: Result, exercise: str) -> None:

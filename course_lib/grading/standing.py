@@ -81,6 +81,13 @@ class Commit:
     scores: Mapping[str, float]
     written: Mapping[str, str]
 
+    def unchanged_since(self, before: Commit | None) -> set[str]:
+        """Names of the cells whose automatic score or written answer is what it was."""
+        if before is None:
+            return set()
+        then, now = {**before.scores, **before.written}, {**self.scores, **self.written}
+        return {name for name, value in now.items() if name in then and then[name] == value}
+
 
 def people(classroom: Classroom) -> dict[str, Person]:
     """Everyone in the gradebook, by id."""
