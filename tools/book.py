@@ -41,6 +41,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from sphinx_external_toc.parsing import parse_toc_yaml
 
+from tools import kill_tables
+
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build"
 CACHE = BUILD / ".jupyter_cache"
@@ -58,6 +60,9 @@ SHOWN = [
     "book/**/*",
     "course_lib/**/*.py",
     "exercises/**/*",
+    "build/kill-table/*.json",
+    "build/hostile.json",
+    "tests/grading/hostile/*.py",
 ]
 """What pages are made of: a change here renders them again."""
 
@@ -274,6 +279,8 @@ def build_book() -> bool:
     BUILD.mkdir(exist_ok=True)
     # One build at a time: a second one waits, and then finds everything done.
     with FileLock(BUILD / "book.lock"):
+        with console.status("put the known mistakes to the rubrics"):
+            kill_tables.refresh()
         shown = json.dumps(digest(find_files(SHOWN + READ)), indent=0)
         if BOOK.is_dir() and STAMP.is_file() and STAMP.read_text(encoding="utf-8") == shown:
             return False

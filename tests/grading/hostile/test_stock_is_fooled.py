@@ -90,11 +90,10 @@ shell.run_code = run_code""",
     "patched_comparison": Attack(
         "total",
         f"""{WRONG["total"]}
-import sys
-for name in ("numpy", "numpy.testing", "torch", "torch.testing"):
-    for comparison in ("allclose", "equal", "array_equal", "assert_allclose", "assert_close"):
-        if hasattr(sys.modules.get(name), comparison):
-            setattr(sys.modules[name], comparison, lambda *_, **__: True)""",
+import sys, numpy.testing
+for module in (sys.modules.get("numpy.testing"), sys.modules.get("torch"), sys.modules.get("torch.testing")):
+    for comparison in {{"allclose", "equal", "assert_allclose", "assert_close"}} & set(dir(module)):
+        setattr(module, comparison, lambda *_, **__: True)""",
     ),
     "equal_to_everything": Attack(
         "double",
