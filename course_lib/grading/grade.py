@@ -6,36 +6,28 @@ compares the arrays that come back with its own.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
-import json
-import platform
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-import torch
 
 from course_lib.check.compare import Finding, describe_failure
 from course_lib.check.judge import Ask, ExerciseCases, ExerciseResult, LineResult, judge
 from course_lib.check.probe import Failure, Probe, Reply
 from course_lib.check.report import render_html
-from course_lib.grading import solution
 from course_lib.grading.draw import PUBLIC_SEED, draw, hidden_seed
 from course_lib.grading.ingest import Submission, read_submission
+from course_lib.grading.keys import hashes_of, key_of
 from course_lib.grading.limits import Limits
 from course_lib.grading.results import ExerciseScore, LineScore, Result
 from course_lib.grading.session import Budget, Launcher, Session
 from course_lib.grading.solution import answers, given_cells
 from course_lib.grading.spec import Assignment, Exercise, assignment
-
-PACKAGE = Path(__file__).resolve().parents[1]
 
 ENGINE = threading.Lock()
 """Held while reference code runs or arrays are compared: both use PyTorch's default dtype and generator,
@@ -44,10 +36,17 @@ which belong to the whole process. It is let go while a session works."""
 
 @dataclass(frozen=True)
 class Attempt:
-    """One way to run a submission's cells: with its added cells or without, with stand-ins for some exercises."""
+    """One way to run a submission's cells.
+
+    Attributes:
+        added: with the cells that the student added or changed.
+        stand_ins: exercises in whose place a working answer stands.
+        only: if not empty, the one exercise whose answer is there, with those that it uses.
+    """
 
     added: bool = False
     stand_ins: frozenset[str] = frozenset()
+    only: str = ""
 
     @property
     def note(self) -> str:
@@ -57,6 +56,8 @@ class Attempt:
             parts.append(f"with a working {', '.join(sorted(self.stand_ins))} in the place of yours")
         if self.added:
             parts.append("with the cells you added or changed")
+        if self.only:
+            parts.append("without your other answers, which disturbed it")
         return f"It was graded {' and '.join(parts)}." if parts else ""
 
 
@@ -200,9 +201,7 @@ class _Grading:
         self, graded: Mapping[str, Graded], alone: Mapping[str, bool]
     ) -> Iterator[tuple[Attempt, Sequence[Exercise]]]:
         """Attempts that may earn more, each with the exercises it may help, least intrusive first."""
-        for added in (False, True):
-            if added and not self.submission.added:
-                return
+        for added in (False, True) if self.submission.added else (False,):
             groups: dict[frozenset[str], list[Exercise]] = {}
             for exercise in self.spec.exercises:
                 if graded[exercise.name].full:
@@ -215,6 +214,14 @@ class _Grading:
                 left = [exercise for exercise in exercises if not graded[exercise.name].full]
                 if left:
                     yield Attempt(added, stand_ins), left
+        hanging = [name for name, item in graded.items() if _kinds(item.result) & {"timeout"}]
+        for exercise in self.spec.exercises:
+            used = self._used(exercise)
+            others = set(self.submission.cells) - used - {exercise.name}
+            blameless = _disturbed(graded[exercise.name].result) and hanging != [exercise.name]
+            if exercise.name in self.submission.cells and others and blameless:
+                wrong = frozenset(n for n in used if n in self.spec.stand_ins and not alone[n])
+                yield Attempt(False, wrong, exercise.name), [exercise]
 
     def _used(self, exercise: Exercise) -> set[str]:
         """Names of the exercises that this one may call, through others too."""
@@ -277,6 +284,8 @@ class _Grading:
                 continue
             cells += before
             before = []
+            if attempt.only and name != attempt.only and name not in self._used(self.spec.exercise(attempt.only)):
+                continue
             if name in attempt.stand_ins:
                 cells.append((name, self.spec.stand_ins[name]))
             elif name in self.submission.cells:
@@ -309,6 +318,19 @@ class _Grading:
 def _public_cases(slug: str, exercise: str) -> ExerciseCases:
     spec = assignment(slug)
     return draw(spec, spec.exercise(exercise), seed=PUBLIC_SEED)
+
+
+def _kinds(result: ExerciseResult) -> set[str]:
+    """The kinds of the findings that cost points."""
+    return {r.finding.kind for r in result.lines if r.finding is not None}
+
+
+def _disturbed(result: ExerciseResult) -> bool:
+    """Whether another answer may be what costs points: not where nothing was written or the mistake is known."""
+    lost = [r for r in result.lines if r.finding is not None]
+    return any(
+        r.mistake is None and r.finding is not None and r.finding.kind not in ("not_written", "banned") for r in lost
+    )
 
 
 def _holds_students_words(finding: Finding | None) -> bool:
@@ -351,50 +373,3 @@ def _elsewhere() -> Iterator[None]:
         yield
     finally:
         ENGINE.acquire()
-
-
-def hashes_of(
-    submission: Submission, spec: Assignment, *, secret: bytes, launcher: Launcher, limits: Limits
-) -> dict[str, str]:
-    """What determines a result, by name."""
-    return {
-        "sources": submission.sha256,
-        "spec": _spec_hash(spec.slug),
-        "grader": _grader_hash(),
-        "environment": f"torch {torch.__version__}, numpy {np.__version__}, Python {platform.python_version()}",
-        "class": hmac.digest(secret, b"which class", "sha256").hex()[:16],
-        "runner": launcher.name,
-        "limits": _hash_text(json.dumps(asdict(limits), sort_keys=True)),
-    }
-
-
-def key_of(hashes: Mapping[str, str]) -> str:
-    """The name of the result that these hashes determine."""
-    return _hash_text(json.dumps(dict(hashes), sort_keys=True))
-
-
-@cache
-def _spec_hash(slug: str) -> str:
-    """The assignment's spec, its solution and the reference code."""
-    stem = slug.partition("-")[2].replace("-", "_")
-    specs = PACKAGE / "grading" / "specs"
-    shared = [PACKAGE / "models", PACKAGE / "data"]
-    files = [p for p in specs.glob("*.py") if stem in p.name or p.name.startswith("__") or p.stem == "_cases"]
-    files += [p for folder in shared for p in folder.rglob("*.py")]
-    files += sorted((solution.ROOT / "solutions" / slug).glob("*.py"))
-    return _hash_files(files)
-
-
-@cache
-def _grader_hash() -> str:
-    folders = [PACKAGE / "check", PACKAGE / "runner", PACKAGE / "grading"]
-    return _hash_files([p for folder in folders for p in folder.glob("*.py")])
-
-
-def _hash_files(files: Iterable[Path]) -> str:
-    digests = sorted((p.name, hashlib.sha256(p.read_bytes()).hexdigest()) for p in files)
-    return _hash_text(json.dumps(digests))
-
-
-def _hash_text(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

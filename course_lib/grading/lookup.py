@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from course_lib.grading.grade import hashes_of, key_of
 from course_lib.grading.ingest import Submission
+from course_lib.grading.keys import hashes_of, key_of
 from course_lib.grading.limits import Limits
 from course_lib.grading.results import Result, ResultStore
 from course_lib.grading.session import Launcher

@@ -13,8 +13,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
-from course_lib.grading.grade import grade_read, hashes_of, key_of
+from course_lib.grading.grade import grade_read
 from course_lib.grading.ingest import read_submission
+from course_lib.grading.keys import hashes_of, key_of
 from course_lib.grading.limits import Limits
 from course_lib.grading.results import Result, ResultStore, StoreError
 from course_lib.grading.session import Launcher, RunnerFault

@@ -102,6 +102,7 @@ class Server:
 
     def _serve_confined(self, request: dict[str, Any], data: socket.socket) -> None:
         limits = request["limits"]
+        os.setsid()  # a signal to its group must not reach the server, which no namespace would keep it from
         confine.enter_namespaces()
         confine.mount_private_places(scratch_bytes=limits["scratch_bytes"])
         confine.own_user_namespace(inside=confine.STUDENT)  # for the count of its processes

@@ -84,6 +84,19 @@ def test_a_broken_cell_costs_its_exercise_only(grade: Grade, source: str) -> Non
     assert found is not None and any("did not run to its end" in note for note in found.notes)
 
 
+@pytest.mark.parametrize(
+    "poison",
+    [
+        "torch.Tensor.sum = torch.einsum = None",
+        "import threading, os\nthreading.Timer(0.2, lambda: os._exit(1)).start()\nimport time\ntime.sleep(0.4)",
+        "nn.Module.__init__ = None",
+        "def total(x): return 0\nimport builtins\nbuiltins.__build_class__ = None",
+    ],
+)
+def test_an_answer_that_disturbs_the_others_costs_its_own_points(grade: Grade, poison: str) -> None:
+    assert scores(grade(RIGHT | {"double": f"{poison}\ndef double(x):\n    return 0 * x"})) == FULL | {"double": 0.0}
+
+
 def test_a_hang_costs_its_exercise_only(grade: Grade) -> None:
     result = grade(RIGHT | {"double": "def double(x):\n    while True:\n        pass"})
     assert scores(result) == FULL | {"double": 0.0}
