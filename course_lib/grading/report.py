@@ -139,9 +139,7 @@ def _exercise(exercise: Exercise, graded: list[Entry]) -> dict[str, Any]:
     gone = sum(1 for s in scores if s.lines[0].kind == "missing")
     if gone:
         sentence += f" {share(gone, count)} left it undefined: the cell crashed, or it is gone."
-    unnamed = sum(
-        1 for s in scores if s.earned < s.points and _kind(s) != "blank" and not any(x.mistake for x in s.lines)
-    )
+    unnamed = sum(map(_nameless, scores))
     if unnamed:
         sentence += f" {share(unnamed, count)} went wrong in a way that has no name yet."
     return {
