@@ -28,6 +28,17 @@ def inline_svg(text: str, prefix: str) -> str:
     return text.replace(INK, "currentColor")
 
 
+def frame(svg: str) -> str:
+    """The element around a figure, which scrolls where the figure would become too small to read.
+
+    The theme gives its own scrolling containers a stop for the keyboard while they have something to scroll to;
+    bearing their class, so do ours.
+    """
+    width = re.search(r'\bwidth="([\d.]+)pt"', svg)
+    style = f' style="--natural-width: {width[1]}pt"' if width else ""
+    return f'<div class="course-figure pst-scrollable-table-container"{style}>{svg}</div>'
+
+
 class InlineFigures(SphinxPostTransform):
     """Replace images that chapters made by the SVG itself."""
 
@@ -47,8 +58,7 @@ class InlineFigures(SphinxPostTransform):
                 LOGGER.warning("A figure has no alternative text: use figures.show(figure, alt=...).", location=image)
             if figure is None or not any(isinstance(child, nodes.caption) for child in figure):
                 LOGGER.warning("A figure has no caption: give its cell `mystnb: figure: caption:`.", location=image)
-            page = inline_svg(text, f"figure{count}")
-            image.replace_self(nodes.raw("", f'<div class="course-figure">{page}</div>', format="html"))
+            image.replace_self(nodes.raw("", frame(inline_svg(text, f"figure{count}")), format="html"))
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

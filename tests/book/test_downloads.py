@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -30,6 +34,16 @@ def test_with_a_repository_each_link_leads_to_the_file(url: str) -> None:
         "Open in Binder": f"https://mybinder.org/v2/gh/owner/name/main?urlpath=lab/tree/{NOTEBOOK}",
         "View source": "https://github.com/owner/name/blob/main/book/page.md",
     }
+
+
+def test_binder_makes_the_notebook_that_a_chapter_s_link_opens(tmp_path: Path) -> None:
+    folder = tmp_path / "book" / "04-attention-layer"
+    folder.mkdir(parents=True)
+    shutil.copy(ROOT / "book" / "04-attention-layer" / "chapter.md", folder)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    script = str(ROOT / "binder" / "postBuild")
+    subprocess.run(["bash", script], cwd=tmp_path, env={**os.environ, "PATH": path}, check=True)
+    assert (folder / "04-attention-layer.ipynb").is_file()
 
 
 def test_links_of_the_bar_that_stay_in_the_build_are_downloads() -> None:

@@ -96,6 +96,18 @@ def test_text_of_figures_stands_out_from_the_page(browser: Browser, address: str
     page.context.close()
 
 
+def test_letters_of_figures_stay_large_enough_on_a_narrow_page(browser: Browser, address: str) -> None:
+    page = open_page(browser, width=360)
+    page.goto(f"{address}/{CHAPTER}.html", wait_until="networkidle")
+    scales = page.evaluate(
+        "[...document.querySelectorAll('.course-figure svg')]"
+        ".map(svg => svg.getBoundingClientRect().width / (svg.viewBox.baseVal.width * 96 / 72))"
+    )
+    assert scales
+    assert min(scales) >= 0.59
+    page.context.close()
+
+
 def test_maths_is_drawn_with_the_book_s_own_fonts(browser: Browser, address: str) -> None:
     page = open_page(browser)
     page.goto(f"{address}/{CHAPTER}.html", wait_until="networkidle")
