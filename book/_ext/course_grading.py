@@ -28,7 +28,7 @@ def make_table(headings: tuple[str, ...], widths: tuple[int, ...], rows: list[li
     head = nodes.row("", *[nodes.entry("", nodes.paragraph(text=heading)) for heading in headings])
     group += nodes.thead("", head)
     group += nodes.tbody("", *[nodes.row("", *[nodes.entry("", cell) for cell in row]) for row in rows])
-    return nodes.table("", group, classes=["course-wide"])
+    return nodes.table("", group)
 
 
 def words(text: str) -> nodes.paragraph:
@@ -111,11 +111,15 @@ class KillTables(SphinxDirective):
         section += nodes.title(text=f"{int(path.stem[:2])} · {table['title']}")
         section += [words(totals(table)), *self.parse(mutant_totals(table))]
         for exercise in table["exercises"]:
-            section += nodes.rubric("", "", nodes.literal(text=exercise["name"]))
-            section += make_table(("Put to the rubric", "Caught by", "Earned"), (6, 3, 1), exercise_rows(exercise))
+            part = nodes.section(ids=[f"{name}-{nodes.make_id(exercise['name'])}"])
+            part += nodes.title("", "", nodes.literal(text=exercise["name"]))
+            part += make_table(("Put to the rubric", "Caught by", "Earned"), (6, 3, 1), exercise_rows(exercise))
+            section += part
         if rows := equivalent_rows(table):
-            section += nodes.rubric(text="Mutants that are right as well")
-            section += make_table(("Exercise", "Changed to", "Why it gives the same"), (2, 4, 4), rows)
+            part = nodes.section(ids=[f"{name}-equivalent-mutants"])
+            part += nodes.title(text="Mutants that are right as well")
+            part += make_table(("Exercise", "Changed to", "Why it gives the same"), (2, 4, 4), rows)
+            section += part
         return section
 
     def parse(self, text: str) -> list[nodes.Node]:
@@ -154,7 +158,7 @@ class HostileTable(SphinxDirective):
         for module in read_hostile(HOSTILE_TESTS, HOSTILE_RECORD):
             shown = f"{module['held']} of {module['run']}" if module["run"] else "not run here yet"
             rows.append([words(module["about"]), words(shown)])
-        return [make_table(("What the submissions try, and what holds", "Attempts that fail"), (6, 1), rows)]
+        return [make_table(("What the submissions try, and what holds", "Attempts that gain nothing"), (6, 1), rows)]
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
