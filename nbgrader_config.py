@@ -8,6 +8,9 @@ from the folder that holds this file.
 import os
 from pathlib import Path
 
+from course_lib.grading.programs import put_on_path
+
+put_on_path()
 c = get_config()  # noqa: F821 (traitlets hands it in)
 
 repository = Path(__file__).resolve().parent

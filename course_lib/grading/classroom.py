@@ -6,7 +6,6 @@ import contextlib
 import os
 import secrets
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,14 +16,12 @@ from nbgrader.api import Gradebook
 from nbgrader.coursedir import CourseDirectory
 from traitlets.config import Config, PyFileConfigLoader
 
+from course_lib.grading.programs import put_on_path
 from course_lib.grading.solution import ROOT
 
 SECRET_BYTES = 32
 
-
-# nbgrader makes a database with the program `alembic`, which stands beside this Python and need not be on the path.
-if shutil.which("alembic") is None:
-    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+put_on_path()
 
 
 def default_class() -> Path:
@@ -36,8 +33,9 @@ def default_class() -> Path:
 class Classroom:
     """A class: its folder, and what stands where in it.
 
-    ``submitted/<student>/<slug>/`` is what students handed in and is only ever read. All else is made
-    from it: ``autograded/``, ``feedback/``, ``results/``, ``gradebook.db``.
+    ``submitted/<student>/<slug>/`` is what students handed in; nothing in it is changed, but a notebook under
+    another name gets a copy under the right one. All else is made from it: ``results/``, ``autograded/``,
+    ``feedback/``, ``reports/``, ``gradebook.db``, and in ``committed/`` what was last written there.
     """
 
     folder: Path
