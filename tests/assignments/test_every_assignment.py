@@ -161,6 +161,7 @@ def test_the_names_of_lines_and_mistakes_agree(spec: Assignment, exercise: Exerc
     assert len(names) >= 3
 
 
+@pytest.mark.slow
 @every_exercise
 def test_no_automatic_mutant_survives_that_is_not_listed_as_equivalent(spec: Assignment, exercise: Exercise) -> None:
     (row,) = kill_table(spec, seeds=[PUBLIC_SEED], with_mutants=True, exercises=[exercise.name]).exercises
