@@ -21,6 +21,8 @@ from course_lib.grading.session import Launcher
 from course_lib.grading.spec import Assignment
 
 PACKAGE = Path(__file__).resolve().parents[1]
+DECIDING = ("draw.py", "grade.py", "ingest.py", "session.py", "solution.py", "spec.py", "walls.py")
+"""Modules of this package that decide a result; the others only start, keep or show it."""
 
 
 def hashes_of(
@@ -29,6 +31,7 @@ def hashes_of(
     """What determines a result, by name."""
     return {
         "sources": submission.sha256,
+        "repairs": _hash_text(json.dumps(list(submission.notes))),
         "spec": _spec_hash(spec.slug),
         "grader": _grader_hash(),
         "environment": f"torch {torch.__version__}, numpy {np.__version__}, Python {platform.python_version()}",
@@ -57,8 +60,8 @@ def _spec_hash(slug: str) -> str:
 
 @cache
 def _grader_hash() -> str:
-    folders = [PACKAGE / "check", PACKAGE / "runner", PACKAGE / "grading"]
-    return _hash_files([p for folder in folders for p in folder.glob("*.py")])
+    files = [p for folder in ("check", "runner") for p in (PACKAGE / folder).glob("*.py")]
+    return _hash_files([*files, *(PACKAGE / "grading" / name for name in DECIDING)])
 
 
 def _hash_files(files: Iterable[Path]) -> str:

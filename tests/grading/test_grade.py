@@ -182,7 +182,7 @@ def test_other_limits_have_another_key(grade: Grade) -> None:
 def test_a_result_says_how_it_was_made(grade: Grade) -> None:
     result = grade(RIGHT)
     assert not result.official and result.protections == "unsafe-local"
-    assert {"sources", "spec", "grader", "environment", "runner", "limits", "class"} == set(result.hashes)
+    assert {"sources", "repairs", "spec", "grader", "environment", "runner", "limits", "class"} == set(result.hashes)
     assert {"ingest", "student", "waiting", "grading"} == set(result.seconds)
     assert from_json(to_json(result)) == result
 

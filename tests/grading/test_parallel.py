@@ -53,6 +53,18 @@ def test_scores_do_not_depend_on_order_or_jobs(run: Run, local: Launcher) -> Non
     assert len(one) == len(ANSWERS) and scores(one) == scores(many)
 
 
+def test_equal_answers_in_a_repaired_file_keep_their_own_notes(
+    submit: Callable[..., Path], tiny_spec: Assignment, tmp_path: Path, local: Launcher
+) -> None:
+    clean, repaired = submit(RIGHT), submit(RIGHT)
+    repaired.write_bytes(b"\xef\xbb\xbf" + repaired.read_bytes())
+    store = ResultStore(tmp_path / "results")
+    pair = {"clean": clean, "repaired": repaired}
+    found = grade_many(pair, tiny_spec, secret=SECRET, launcher=local, store=store, jobs=1)
+    notes = {o.name: o.result.notes for o in found if o.result is not None}
+    assert notes["clean"] == () and "byte order mark" in notes["repaired"][0]
+
+
 def test_a_second_run_computes_nothing(run: Run, local: Launcher) -> None:
     first = run(local)
     closed = sessions.local()
