@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -53,17 +53,15 @@ def no_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(grade_command, "open_launcher", lambda **_: pytest.fail("nothing had to be run"))
 
 
-def test_help_is_there_in_under_a_second_and_names_every_command() -> None:
+def test_help_takes_less_than_a_second_of_work_and_names_every_command() -> None:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     command = [sys.executable, "-c", "from course_lib.cli import main; main()", "--help"]
-    times = []
-    for _ in range(3):  # the best of three: the machine may be busy
-        started = time.monotonic()
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        times.append(time.monotonic() - started)
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)  # not the wall's time: the machine may be busy
     for name in ("release", "sample-class", "demo", "grade", "feedback", "report", "export", "kill-table", "doctor"):
-        assert f" {name} " in done.stdout
-    assert "Exit codes" in done.stdout
-    assert min(times) < 1
+        assert f" {name} " in said
+    assert "Exit codes" in said
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1
 
 
 def test_help_needs_neither_torch_nor_nbgrader() -> None:
@@ -90,9 +88,10 @@ def test_a_class_without_anything_gives_a_remedy(course: Course, command: str, t
 
 
 def test_a_missing_protection_is_named_with_its_remedy(
-    course: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    course: Course, handed_in: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    room, _ = sample(tmp_path / "class", size=1)
+    room = handed_in.room
+    shutil.rmtree(room.results)
 
     def refuse(**_: object) -> None:
         raise SandboxMissing("bubblewrap is not there; install it. To grade without, say --unsafe-local")
@@ -119,6 +118,8 @@ def test_stored_results_are_written_and_a_second_run_writes_nothing(
     assert code == DONE and "8 notebooks, 8 graded before" in said and "8/8" in said
     for student, standing in standings(handed_in.room, SLUG).items():
         assert standing.score == sum(expected_points(SPEC, handed_in.plans[student]).values())
+    logged = {entry["submission"] for entry in ResultStore(handed_in.room.results).log()}
+    assert logged == {f"{student}/{SLUG}" for student in handed_in.plans}
     code, said = course("grade", SLUG, "--class", handed_in.room.folder)
     assert code == DONE and "the gradebook is up to date" in said
 
@@ -226,13 +227,6 @@ def test_audit_finds_a_result_that_was_changed(course: Course, handed_in: Made) 
     path.write_text(path.read_text().replace('"verdict": "graded"', '"verdict": "graded "'))
     code, said = course("audit", "--class", room.folder)
     assert code == ATTENTION and path.name in said
-
-
-def test_every_student_is_in_the_log_of_results(course: Course, handed_in: Made) -> None:
-    course("grade", SLUG, "--class", handed_in.room.folder)
-    assert {e["submission"] for e in ResultStore(handed_in.room.results).log()} == {
-        f"{student}/{SLUG}" for student in handed_in.plans
-    }
 
 
 def test_the_kill_table_as_json_can_be_read_and_names_the_catching_line(course: Course) -> None:

@@ -85,6 +85,7 @@ def test_an_interrupted_export_leaves_the_old_file_whole(
     assert path.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_nbgraders_own_command_writes_the_same_file(graded: Made, tmp_path: Path) -> None:
     expected = exported(graded, tmp_path / "ours.csv")
     path = tmp_path / "theirs.csv"

@@ -15,7 +15,6 @@ from nbgrader.apps.api import NbGraderAPI
 from course_lib.check import cases
 from course_lib.check.judge import ExerciseCases
 from course_lib.grading import release as releasing
-from course_lib.grading.classroom import Classroom
 from course_lib.grading.draw import public_cases
 from course_lib.grading.release import ReleaseError, check_release, grade_cells, register, release, source_notebook
 from course_lib.grading.solution import ROOT, grade_id, is_answer, read_solution
@@ -124,10 +123,8 @@ def test_the_recorded_cases_lie_beside_the_notebook(released: Path) -> None:
     assert list(recorded) == [exercise.name for exercise in SPEC.exercises]
 
 
-def test_the_formgraders_button_gives_the_same_files(released: Path, tmp_path: Path) -> None:
-    room = Classroom(tmp_path / "class")
-    room.folder.mkdir()
-    config = room.config()
+def test_the_formgraders_button_gives_the_same_files(released: Path, handed_in: Made, tmp_path: Path) -> None:
+    config = handed_in.room.config()
     shutil.copytree(released / "build" / "source", tmp_path / "source")
     config.CourseDirectory.source_directory = "../source"
     config.CourseDirectory.release_directory = "../exercises"
