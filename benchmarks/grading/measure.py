@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-TICK = 0.1
+TICK = 0.25
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Watched:
         seconds: wall time from start to end.
         peak_rss: the most resident bytes that its processes had together; pages that two share count twice.
         peak_pss: the same with each shared page divided among those who share it.
-        slot_cpu: processor seconds of all processes that the grading server has ended.
+        own_cpu: processor seconds of the command's first process, without those that it started.
         returncode, said: how it ended, and the end of what it printed.
         load: the machine's load average when it started.
     """
@@ -32,7 +32,7 @@ class Watched:
     seconds: float
     peak_rss: int
     peak_pss: int
-    slot_cpu: float
+    own_cpu: float
     returncode: int
     said: str
     load: float
@@ -51,7 +51,7 @@ def watch(
     """
     load = os.getloadavg()[0]
     rss = pss = 0
-    ended_cpu: dict[int, float] = {}
+    own_cpu = 0.0
     with tempfile.TemporaryFile() as output:
         began, started = time.time(), time.monotonic()
         process = subprocess.Popen(
@@ -60,8 +60,11 @@ def watch(
         try:
             root = psutil.Process(process.pid)
             while process.poll() is None:
-                resident, proportional = _memory(root, ended_cpu)
+                resident, proportional = _memory(root)
                 rss, pss = max(rss, resident), max(pss, proportional)
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    times = root.cpu_times()
+                    own_cpu = times.user + times.system
                 progress()
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(TICK)
@@ -71,18 +74,15 @@ def watch(
             process.wait()
         output.seek(max(0, output.tell() - 4000))
         said = output.read().decode(errors="replace")
-    return Watched(began, seconds, rss, pss, max(ended_cpu.values(), default=0.0), process.returncode, said, load)
+    return Watched(began, seconds, rss, pss, own_cpu, process.returncode, said, load)
 
 
-def _memory(root: psutil.Process, ended_cpu: dict[int, float]) -> tuple[int, int]:
-    """Resident and proportional bytes of a tree of processes; notes the time of what the grading server has ended."""
+def _memory(root: psutil.Process) -> tuple[int, int]:
+    """Resident and proportional bytes of a tree of processes."""
     resident = proportional = 0
     with contextlib.suppress(psutil.NoSuchProcess):
         for process in [root, *root.children(recursive=True)]:
             with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied, ProcessLookupError):
                 resident += process.memory_info().rss
                 proportional += process.memory_full_info().pss
-                if "course_lib.runner" in process.cmdline():
-                    times = process.cpu_times()
-                    ended_cpu[process.pid] = times.children_user + times.children_system
     return resident, proportional
