@@ -180,6 +180,7 @@ def write_downloads(app: Sphinx, error: Exception | None) -> None:
         if found := CHAPTER.fullmatch(name):
             text = Path(app.env.doc2path(name)).read_text(encoding="utf-8")
             target = Path(app.outdir, posixpath.dirname(name), f"{found['slug']}.ipynb")
+            target.parent.mkdir(parents=True, exist_ok=True)  # the single-page build has no folder for a chapter
             nbformat.write(make_notebook(text, repository), target)
     for folder in sorted({path.parent for path in Path(app.srcdir, "exercises").glob("*/*.ipynb")}):
         write_archive(folder, Path(app.outdir, "exercises", f"{folder.name}.zip"))
