@@ -29,8 +29,8 @@ def points(value: float) -> str:
 
 
 def as_code(source: str) -> Markup:
-    """Python source with its parts marked."""
-    return Markup(highlight(source, PythonLexer(), HtmlFormatter(cssclass="code")))
+    """Python source with its parts marked; the keyboard can scroll it."""
+    return Markup(f'<pre tabindex="0">{highlight(source, PythonLexer(), HtmlFormatter(nowrap=True))}</pre>')
 
 
 def as_prose(source: str) -> Markup:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
+from nbgrader.apps.api import NbGraderAPI
+from playwright.sync_api import Browser, Page
 
 from course_lib.grading.overview import (
     CRASHED,
@@ -23,11 +27,13 @@ from course_lib.grading.overview import (
 )
 from course_lib.grading.report import class_report, histogram, share
 from course_lib.grading.results import ExerciseScore, LineScore, Result
+from course_lib.grading.solution import ROOT
 from course_lib.grading.standing import CellGrade, Person, Standing
 from tests.browser import launch_browser, watch
 from tests.grading.class_fixtures import Made
 from tests.grading.classes import SLUG, SPEC
 
+AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 CELLS = {exercise.name: f"check-{exercise.name}" for exercise in SPEC.exercises}
 FIRST = SPEC.exercises[1]
 MISTAKE = FIRST.misconceptions[0]
@@ -166,20 +172,52 @@ def test_nothing_is_loaded_from_elsewhere() -> None:
     assert not re.search(r"(src|href)\s*=\s*[\"']?(https?:)?//", page) and "@import" not in page and "url(" not in page
 
 
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with launch_browser() as running:
+        yield running
+
+
+def violations(page: Page) -> list[str]:
+    """What axe-core finds on a page, as rule and place."""
+    page.add_script_tag(path=AXE)
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+    return [f"{rule['id']}: {node['html'][:120]}" for rule in found for node in rule["nodes"]]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("width", "scheme"), [(360, "light"), (1200, "light"), (1200, "dark")])
-def test_in_a_browser_it_fits_sorts_and_has_no_fault(graded: Made, tmp_path: Path, width: int, scheme: str) -> None:
+def test_in_a_browser_it_fits_sorts_and_can_be_used_by_everyone(
+    graded: Made, tmp_path: Path, browser: Browser, width: int, scheme: Literal["light", "dark"]
+) -> None:
     path = tmp_path / "report.html"
     path.write_text(class_report(overview(graded.room, SPEC), tmp_path), encoding="utf-8")
-    with launch_browser() as browser:
-        page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)  # type: ignore[arg-type]
-        traffic = watch(page)
-        page.goto(path.as_uri())
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        page.get_by_role("button", name="Total").click()
-        shown = [float(text) for text in page.locator("#table tbody td:nth-child(2)").all_inner_texts()]
-        assert shown == sorted(shown, reverse=True) and len(set(shown)) > 2
-        page.get_by_role("button", name="Total").press("Enter")
-        shown = [float(text) for text in page.locator("#table tbody td:nth-child(2)").all_inner_texts()]
-        assert shown == sorted(shown)
-        assert traffic.faults() == []
+    page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    traffic = watch(page)
+    page.goto(path.as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.get_by_role("button", name="Total").click()
+    shown = [float(text) for text in page.locator("#table tbody td:nth-child(2)").all_inner_texts()]
+    assert shown == sorted(shown, reverse=True) and len(set(shown)) > 2
+    page.get_by_role("button", name="Total").press("Enter")
+    shown = [float(text) for text in page.locator("#table tbody td:nth-child(2)").all_inner_texts()]
+    assert shown == sorted(shown)
+    assert traffic.faults() == []
+    assert violations(page) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "scheme"), [(360, "light"), (1200, "dark")])
+def test_a_feedback_page_fits_and_can_be_used_by_everyone(
+    graded: Made, browser: Browser, width: int, scheme: Literal["light", "dark"]
+) -> None:
+    room, student = graded.room, graded.student(wrote="right")
+    assert NbGraderAPI(config=room.config(), coursedir=room.coursedir()).generate_feedback(SLUG, student)["success"]
+    page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    traffic = watch(page)
+    page.goto((room.feedback(student, SLUG) / f"{SPEC.notebook}.html").as_uri())
+    for folded in page.locator("summary").all():
+        folded.click()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert traffic.faults() == []
+    assert violations(page) == []
