@@ -56,7 +56,7 @@ class Submission:
         added: further code cells, in order.
         notes: what was repaired, as sentences.
         verdict: ``"ok"``, or a sentence that says why nothing can be graded.
-        sha256: of the sources; of the file's bytes where it cannot be read.
+        sha256: of the sources; of verdict and file where it cannot be read.
     """
 
     cells: Mapping[str, str] = field(default_factory=dict)
@@ -81,10 +81,11 @@ def read_submission(path: Path, *, spec: Assignment) -> Submission:
         cells = _cells(_parse(data, notes), notes)
         return _sort_out(cells, spec, notes)
     except Unreadable as error:
-        return Submission(verdict=str(error), notes=tuple(notes), sha256=hashlib.sha256(data).hexdigest())
+        verdict = str(error)
     except (RecursionError, MemoryError) as error:
         verdict = f"the file cannot be read: it is nested too deeply or too large ({type(error).__name__})."
-        return Submission(verdict=verdict, notes=tuple(notes), sha256=hashlib.sha256(data).hexdigest())
+    digest = hashlib.sha256(verdict.encode() + b"\n" + data).hexdigest()
+    return Submission(verdict=verdict, notes=tuple(notes), sha256=digest)
 
 
 def rebuild(submission: Submission, spec: Assignment) -> NotebookNode:

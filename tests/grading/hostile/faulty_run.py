@@ -1,4 +1,4 @@
-"""A grading run of the tiny assignment as a process of its own, to be killed: ``faulty_run.py ROOT SUBMISSIONS STORE``."""
+"""A grading run of the tiny assignment as a process of its own, to be killed: ``faulty_run.py KIND ROOT SUBMISSIONS STORE``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from course_lib.grading import session, solution, spec
+from course_lib.grading import sandbox, session, solution, spec
 from course_lib.grading.parallel import grade_many
 from course_lib.grading.results import ResultStore
 from tests.grading import tiny
@@ -15,14 +15,15 @@ from tests.grading.hostile.conftest import LIMITS, SECRET
 
 
 def main() -> None:
-    """Grade every notebook of the folder, without the sandbox, whose start would only take time here."""
+    """Grade every notebook of the folder, in a sandbox or without."""
     torch.set_num_threads(1)
-    root, submissions, store = (Path(argument) for argument in sys.argv[1:])
+    kind, *folders = sys.argv[1:]
+    root, submissions, store = map(Path, folders)
     solution.ROOT = root
     spec.assignments = lambda: {tiny.SLUG: tiny.TINY}  # type: ignore[assignment]
     paths = {path.stem: path for path in sorted(submissions.glob("*.ipynb"))}
     print("ready", flush=True)
-    with session.local() as launcher:
+    with {"local": session.local, "sandboxed": sandbox.sandboxed}[kind]() as launcher:
         for outcome in grade_many(
             paths, tiny.TINY, secret=SECRET, launcher=launcher, store=ResultStore(store), limits=LIMITS, jobs=2
         ):

@@ -71,12 +71,30 @@ def expected(folder: Path, tiny_spec: Assignment, local: Launcher, tmp_path: Pat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize(("kind", "number"), [("local", 0), ("sandboxed", 1), ("sandboxed", 2), ("local", 3)])
 def test_a_killed_controller_loses_nothing(
-    folder: Path, root: Path, tiny_spec: Assignment, local: Launcher, tmp_path: Path, expected: Any, number: int
+    folder: Path,
+    root: Path,
+    tiny_spec: Assignment,
+    local: Launcher,
+    sandboxed: Launcher,
+    tmp_path: Path,
+    kind: str,
+    number: int,
 ) -> None:
+    launcher = {"local": local, "sandboxed": sandboxed}[kind]
+    undisturbed = ResultStore(tmp_path / "undisturbed")
+    assert grade(folder, tiny_spec, launcher, undisturbed) == []
     store = ResultStore(tmp_path / "results")
-    command = [sys.executable, "-m", "tests.grading.hostile.faulty_run", str(root), str(folder), str(store.folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.grading.hostile.faulty_run",
+        kind,
+        str(root),
+        str(folder),
+        str(store.folder),
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
     assert process.stdout is not None and process.stdout.readline() == "ready\n"
     for _ in range(number * 3):
@@ -88,8 +106,8 @@ def test_a_killed_controller_loses_nothing(
     _, alive = psutil.wait_procs(below, timeout=10)
     assert alive == [], "the runner or a slot outlived its controller"
     assert store.audit() == [] or all("not in the log" in problem for problem in store.audit())
-    assert grade(folder, tiny_spec, local, store) == []
-    assert scores(store) == expected and store.audit() == []
+    assert grade(folder, tiny_spec, launcher, store) == []
+    assert scores(store) == scores(undisturbed) and store.audit() == []
 
 
 def test_killed_runners_are_replaced_and_no_score_changes(
