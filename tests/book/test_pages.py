@@ -58,7 +58,7 @@ def test_every_image_has_alternative_text(pages: dict[Path, html.HtmlElement]) -
         for image in page.xpath("//article//img"):
             assert image.get("alt"), (path.name, html.tostring(image)[:200])
         for image in page.xpath("//article//*[local-name() = 'svg']"):
-            hidden = image.get("aria-hidden") == "true"
+            hidden = image.xpath("ancestor-or-self::*[@aria-hidden='true']")
             assert hidden or image.get("aria-label"), (path.name, html.tostring(image)[:200])
 
 
