@@ -266,8 +266,12 @@ def publish() -> None:
     shutil.rmtree(fresh, ignore_errors=True)
     shutil.copytree(RENDERED / "html", fresh, ignore=shutil.ignore_patterns(".buildinfo", ".doctrees"))
     (fresh / "index.html").write_text(FRONT_DOOR, encoding="utf-8")
-    shutil.rmtree(BOOK, ignore_errors=True)
+    last = BOOK.with_name("book.last")
+    shutil.rmtree(last, ignore_errors=True)
+    if BOOK.is_dir():
+        BOOK.rename(last)
     fresh.rename(BOOK)
+    shutil.rmtree(last, ignore_errors=True)
 
 
 def build_book() -> bool:
