@@ -19,7 +19,7 @@ from course_lib.check.probe import Probe, Reply
 from course_lib.grading.limits import MIB, Limits
 from course_lib.grading.session import Budget, Launcher, RunnerFault, Session, local
 from course_lib.grading.solution import ROOT
-from course_lib.grading.walls import environment, first_command, walls
+from course_lib.grading.walls import environment, first_command, inside, walls
 
 INSTALL = "install bubblewrap (Debian, Ubuntu: apt install bubblewrap)"
 ALLOW = (
@@ -74,7 +74,7 @@ def sandboxed() -> Launcher:
     program = shutil.which("bwrap")
     if program is None:
         raise SandboxMissing(f"bubblewrap is not there; {INSTALL}")
-    runner = [sys.executable, "-P", "-s", "-m", "course_lib.runner", "--confined"]
+    runner = [str(inside(Path(sys.executable))), "-P", "-s", "-m", "course_lib.runner", "--confined"]
     command = [program, *walls(), "--", *first_command(), *runner]
     return Launcher(command, environment=environment(), name="sandbox")
 

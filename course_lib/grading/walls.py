@@ -67,11 +67,11 @@ def walls() -> list[str]:
             places += _bind(path, made)
     for folder in python_folders():
         if not _within(folder, Path("/usr")):
-            places += _bind(folder, made)
+            places += _bind(folder, made, at=inside(folder))
     for packages in site.getsitepackages():  # an installed course holds the answers: cover it
         installed = Path(packages) / "course_lib"
         if installed.is_dir():
-            places += ["--tmpfs", str(installed), "--remount-ro", str(installed)]
+            places += ["--tmpfs", str(inside(installed)), "--remount-ro", str(inside(installed))]
     for part in VISIBLE_PARTS:
         if (PACKAGE / part).exists():
             places += _bind(PACKAGE / part, made, at=Path(COURSE) / "course_lib" / part)
@@ -113,6 +113,12 @@ def python_folders() -> list[Path]:
         if not any(_within(folder, other) for other in kept):
             kept.append(folder)
     return kept
+
+
+def inside(path: Path) -> Path:
+    """Where a file of the Python installation stands inside: below /python if slots cover its own place."""
+    covered = any(_within(path, Path(place)) for place in ("/tmp", "/dev/shm", HOME))
+    return Path("/python") / path.relative_to("/") if covered else path
 
 
 def _bind(path: Path, made: set[str], *, at: Path | None = None) -> list[str]:
