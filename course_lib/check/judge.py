@@ -137,9 +137,9 @@ def _judge_line(
     broken = next((text for p in line.properties if (text := p.broken(replies))), None)
     if difference is None and broken is None:
         return LineResult(line, line.points)
-    if difference is None:
+    if number is None or difference is None:
         return LineResult(line, 0.0, Finding("property", str(broken)))
-    mistake = _recognise(exercise, line, replies, named)
+    mistake = _recognise(exercise, line, replies, named, number)
     if broken is not None and mistake is None:
         finding = Finding(
             "property",
@@ -152,24 +152,32 @@ def _judge_line(
     return LineResult(line, 0.0, difference, mistake, number)
 
 
-def _recognise(exercise: ExerciseCases, line: RubricLine, replies: Sequence[Reply], named: Sequence[str]) -> str | None:
+def _recognise(
+    exercise: ExerciseCases, line: RubricLine, replies: Sequence[Reply], named: Sequence[str], wrong_at: int
+) -> str | None:
     """The known mistake that gives exactly these replies on all cases of the line.
 
-    Mistakes ``named`` on earlier lines are tried first, then those that this line must catch; a mistake that gives
-    the right replies on the whole line is never named.
+    Mistakes ``named`` on earlier lines are tried first, then those that this line must catch. A mistake's replies
+    may be computed only now, so each is asked first for the case in which the answer is wrong, and no further
+    than it agrees.
     """
     order = sorted(exercise.mistakes, key=lambda name: (name not in named, exercise.mistakes[name].line != line.name))
-    for name in order:
-        wrong = [case.mistakes.get(name) for case in line.cases]
-        if any(reply is None or _fails(reply, case) for reply, case in zip(wrong, line.cases, strict=True)):
-            continue
-        agrees = all(reply is not None and same(reply, given) for reply, given in zip(wrong, replies, strict=True))
-        differs = any(
-            reply is not None and not same(case.expected, reply) for case, reply in zip(line.cases, wrong, strict=True)
-        )
-        if agrees and differs:
-            return name
-    return None
+    pairs = list(zip(line.cases, replies, strict=True))
+    pairs.insert(0, pairs.pop(wrong_at))
+
+    def gives(name: str, case: Case, reply: Reply) -> bool:
+        wrong = case.mistakes.get(name)
+        return wrong is not None and not _fails(wrong, case) and same(wrong, reply)
+
+    first = line.cases[wrong_at]
+    return next(
+        (
+            name
+            for name in order
+            if all(gives(name, case, reply) for case, reply in pairs) and not same(first.expected, first.mistakes[name])
+        ),
+        None,
+    )
 
 
 def _fails(wrong: Reply, case: Case) -> bool:
