@@ -18,6 +18,7 @@ from typing import Any
 
 import jupytext
 import nbformat
+import yaml
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
@@ -70,8 +71,9 @@ class Repository:
 
 
 def read_repository(app: Sphinx) -> Repository:
-    options = app.config.html_theme_options
-    return Repository(options.get("repository_url") or "", options.get("repository_branch") or "main")
+    """The setting in _config.yml, read there: Jupyter Book hands it to the theme only, where our options hide it."""
+    settings = yaml.safe_load(Path(app.srcdir, "_config.yml").read_text(encoding="utf-8"))["repository"]
+    return Repository(settings["url"], settings["branch"])
 
 
 def make_bar(label: str, links: list[tuple[str, str]]) -> nodes.raw:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import course_downloads
 import jupytext
@@ -44,6 +45,14 @@ def test_binder_makes_the_notebook_that_a_chapter_s_link_opens(tmp_path: Path) -
     script = str(ROOT / "binder" / "postBuild")
     subprocess.run(["bash", script], cwd=tmp_path, env={**os.environ, "PATH": path}, check=True)
     assert (folder / "04-attention-layer.ipynb").is_file()
+
+
+def test_the_repository_is_the_one_that_the_configuration_names(tmp_path: Path) -> None:
+    text = (ROOT / "_config.yml").read_text(encoding="utf-8")
+    named = re.sub(r'(?m)^  url: ".*"$', '  url: "https://github.com/owner/name"', text)
+    (tmp_path / "_config.yml").write_text(named)
+    found = course_downloads.read_repository(SimpleNamespace(srcdir=tmp_path))
+    assert found == Repository("https://github.com/owner/name", "main")
 
 
 def test_links_of_the_bar_that_stay_in_the_build_are_downloads() -> None:
