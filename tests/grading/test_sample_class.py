@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from course_lib.check.judge import judge
 from course_lib.commands import CommandError
 from course_lib.commands import sample as command
 from course_lib.grading.classroom import Classroom
+from course_lib.grading.draw import draw, wrong_namespace
 from course_lib.grading.ingest import read_submission, released
+from course_lib.grading.kill_table import ask_here
 from course_lib.grading.sample_class import (
     BLANK,
     DAMAGE,
@@ -24,7 +28,8 @@ from course_lib.grading.sample_class import (
     submission,
 )
 from course_lib.grading.sample_names import FAMILY
-from course_lib.grading.solution import answers
+from course_lib.grading.solution import answers, wrong_source
+from course_lib.grading.spec import assignment, assignments
 from tests.grading.class_fixtures import Made
 from tests.grading.classes import SLUG, SPEC
 
@@ -133,3 +138,17 @@ def test_names_survive_a_round_through_csv(tmp_path: Path) -> None:
         csv.writer(file).writerows([name] for name in FAMILY)
     with path.open(newline="", encoding="utf-8") as file:
         assert tuple(row[0] for row in csv.reader(file)) == FAMILY
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("slug", assignments())
+def test_the_same_mistake_earns_the_same_whatever_is_drawn(slug: str) -> None:
+    """Two students who make one mistake get hidden cases of their own, and must get the same points."""
+    spec = assignment(slug)
+    for exercise in spec.exercises:
+        drawn = [replace(draw(spec, exercise, seed=b"%d" % number), mistakes={}) for number in range(6)]
+        for misconception in exercise.misconceptions:
+            ask = ask_here(wrong_namespace(slug, exercise.name, misconception.name))
+            source = wrong_source(slug, exercise.name, misconception)
+            earned = {judge(cases, ask, source=source).earned for cases in drawn}
+            assert len(earned) == 1, f"{slug}.{exercise.name}: {misconception.name} earns {sorted(earned)}"

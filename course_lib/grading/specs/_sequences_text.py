@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -359,19 +359,19 @@ tf_idf = Exercise(
 def _lookup(
     *settings: tuple[tuple[int, ...], int, int], gradients: tuple[str, ...] = ()
 ) -> Callable[[np.random.Generator], list[Probe]]:
-    """Cases for settings (shape of the ids, vocab_size, d_model)."""
+    """Cases for settings (shape of the ids, vocab_size, d_model). Where there are several ids, the first is 0."""
 
-    def cases(rng: np.random.Generator) -> Sequence[Probe]:
-        return [
-            Probe(
-                target="embedding_lookup",
-                args=(_ids(rng, *shape, vocab_size=vocab_size), random_tensor(rng, vocab_size, d_model)),
-                gradients=gradients,
-            )
-            for shape, vocab_size, d_model in settings
-        ]
+    def cases(rng: np.random.Generator) -> list[Probe]:
+        probes = []
+        for shape, vocab_size, d_model in settings:
+            ids = _ids(rng, *shape, vocab_size=vocab_size)
+            if shape:
+                ids.view(-1)[0] = 0
+            args = (ids, random_tensor(rng, vocab_size, d_model))
+            probes.append(Probe(target="embedding_lookup", args=args, gradients=gradients))
+        return probes
 
-    return lambda rng: list(cases(rng))
+    return cases
 
 
 ROWS = "return weight[ids]"
