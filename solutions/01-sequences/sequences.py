@@ -24,7 +24,7 @@ about two and a half hours. The chapter *Sequence data and word vectors* teaches
 ## How to work
 
 - Each exercise has a text, a cell with a function or class to complete, and a cell that calls `check`.
-- Replace each `raise NotImplementedError()` by your own lines. Leave names, arguments and the other lines as they
+- Replace each `raise NotImplementedError("write your answer here")` by your own lines. Leave names, arguments and the other lines as they
   are.
 - Run your cell, then the `check` cell below it. It calls your code on recorded inputs and shows, for each line of the
   rubric, whether you earn its points, and if not, what differs. Run it as often as you like.
