@@ -49,3 +49,26 @@ def test_a_table_names_its_rows_and_columns_and_escapes_its_cells(
 def test_a_row_with_a_missing_cell_is_refused() -> None:
     with pytest.raises(ValueError, match="1 cells for 2 columns"):
         page.show_table(["a", "b"], [["only"]])
+
+
+def test_two_generators_of_one_seed_give_the_same_chance() -> None:
+    assert torch.equal(*(torch.rand(3, generator=page.generator(7)) for _ in range(2)))
+
+
+def test_the_shortest_run_counts_and_the_one_that_warms_up_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 3.0, 10.0, 12.0, 20.0, 25.0])
+    monkeypatch.setattr(page.time, "perf_counter", lambda: next(clock))
+    runs: list[int] = []
+    assert page.best_time(lambda: runs.append(1), repeats=3) == 2000
+    assert len(runs) == 4
+
+
+def test_several_seeds_are_written_as_their_mean_with_the_lowest_and_the_highest() -> None:
+    assert page.spread([0.95, 0.9, 0.91], digits=3) == "0.920 (0.900 to 0.950)"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.4219, "0.42"), (12.3, "12"), (3e-7, "3·10⁻⁷"), (0.004, "4·10⁻³"), (52000, "5·10⁴")]
+)
+def test_a_number_is_written_short(value: float, text: str) -> None:
+    assert page.short(value) == text
