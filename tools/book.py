@@ -1,4 +1,4 @@
-"""Build the book: run the chapters that changed, two at a time, then render every page.
+"""Build the book: train the scoreboard's models, run the chapters that changed, two at a time, then render every page.
 
     python -m tools.book build      the book, in build/book
     python -m tools.book serve      the book at a local address
@@ -225,6 +225,16 @@ def run_stale(chapters: list[Path], cache: JupyterCacheAbstract) -> None:
         raise BookError("\n\n".join(failures))
 
 
+def train_scoreboard() -> None:
+    """Train the models of the scoreboard that are missing, before the chapters that show them are run."""
+    command = [sys.executable, "-m", "course_lib.scoreboard"]
+    process = subprocess.run(command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False)
+    if process.returncode == 130:
+        raise KeyboardInterrupt
+    if process.returncode:
+        raise BookError("A model of the scoreboard could not be trained: the reason stands above.")
+
+
 def vendor_katex() -> None:
     """Copy the style sheet and fonts of the typeset maths to where the pages are made."""
     if shutil.which("node") is None:
@@ -290,6 +300,7 @@ def build_book() -> bool:
             return False
         STAMP.unlink(missing_ok=True)
         vendor_katex()
+        train_scoreboard()
         cache = get_cache(str(CACHE))
         run_stale(find_stale(find_chapters(), cache), cache)
         render()

@@ -66,6 +66,12 @@ def test_a_missing_tool_is_named_with_its_remedy(
         book.vendor_katex()
 
 
+def test_models_that_cannot_be_trained_stop_the_build(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(book.sys, "executable", "/bin/false")
+    with pytest.raises(book.BookError, match="scoreboard could not be trained"):
+        book.train_scoreboard()
+
+
 @pytest.mark.slow
 def test_a_failing_cell_is_named_with_its_chapter_line_and_traceback(small_book: Path) -> None:
     path = write_chapter(small_book, "number = 1\nnumber / 0")
