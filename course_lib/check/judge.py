@@ -132,13 +132,18 @@ def _judge_line(
         message = f"it uses {banned}, which does the exercise's work; write the computation itself."
         return LineResult(line, 0.0, Finding("banned", message))
     found = [compare(case.expected, r, returns=exercise.returns) for case, r in zip(line.cases, replies, strict=True)]
+    drawn = any(p.of_chance for p in line.properties)
+    if drawn:
+        found = [None if finding and finding.kind == "values" else finding for finding in found]
     number = next((i for i, finding in enumerate(found) if finding), None)
     difference = None if number is None else found[number]
     broken = next((text for p in line.properties if (text := p.broken(replies))), None)
     if difference is None and broken is None:
         return LineResult(line, line.points)
     if number is None or difference is None:
-        return LineResult(line, 0.0, Finding("property", str(broken)))
+        # Draws by the same calls are the same, so a known mistake can be recognised by what it drew.
+        mistake = _recognise(exercise, line, replies, named, 0) if drawn else None
+        return LineResult(line, 0.0, Finding("property", str(broken)), mistake)
     mistake = _recognise(exercise, line, replies, named, number)
     if broken is not None and mistake is None:
         finding = Finding(

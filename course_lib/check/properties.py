@@ -3,10 +3,14 @@
 A property looks at the replies of one rubric line, in the order of its cases, and says in one
 sentence what is broken, or nothing. It explains better than "the values differ" can: "position 2
 changes when position 5 is changed" tells a student that the future leaks.
+
+Some answers are drawn by chance: another right answer draws other numbers. A line that has the property
+``follows_distribution`` is therefore judged by its properties alone; of the values only shape and type are compared.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +27,11 @@ class Property:
     name: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def of_chance(self) -> bool:
+        """Whether it judges what is drawn, so that the values themselves need not be the reference's."""
+        return self.name == follows_distribution.__name__
+
     def broken(self, replies: Sequence[Reply]) -> str | None:
         """One sentence that says how the replies break the property, or ``None``."""
         if any(reply.failure is not None for reply in replies):
@@ -30,7 +39,8 @@ class Property:
         try:
             return PROPERTIES[self.name](replies, **self.parameters)
         except (TypeError, ValueError, IndexError, KeyError, AttributeError, RuntimeError):
-            return None  # outputs of another shape or type: the comparison has said so already
+            # Outputs of another shape or type: the comparison has said so already, except where it leaves out values.
+            return "the draws cannot be read." if self.of_chance else None
 
 
 def _part(reply: Reply, part: int | None) -> torch.Tensor:
@@ -91,7 +101,51 @@ def largest_tensor(replies: Sequence[Reply], *, limit: int) -> str | None:
     return None
 
 
+FALSE_ALARM = 1e-7
+"""Largest probability with which ``follows_distribution`` refuses draws that are right."""
+
+
+def follows_distribution(
+    replies: Sequence[Reply], *, outcomes: Sequence[torch.Tensor], probabilities: Sequence[torch.Tensor]
+) -> str | None:
+    """The rows of each case's output are drawn independently, each possible row with its probability.
+
+    An output of several tensors is laid side by side. A count whose share is q where p was due is refused where
+    n · KL(q, p) is above a limit. By Chernoff's bound a right answer passes the limit, in one direction, with a
+    probability of at most e to minus the limit; added up over all outcomes, both directions and all cases this is at
+    most ``FALSE_ALARM``.
+
+    Args:
+        replies: the replies, in the order of the cases.
+        outcomes: for each case, its possible rows, (number of outcomes, width), each once.
+        probabilities: for each case, the probability of each outcome, above 0, (number of outcomes,).
+    """
+    limit = math.log(2 * sum(map(len, outcomes)) / FALSE_ALARM)
+    for reply, rows, due in zip(replies, outcomes, probabilities, strict=True):
+        parts = reply.output if isinstance(reply.output, (list, tuple)) else (reply.output,)
+        drawn = torch.cat([part.reshape(len(part), -1) for part in parts], dim=1)
+        equal = (drawn[:, None] == rows).all(-1)  # (draws, outcomes)
+        impossible = int((~equal.any(-1)).sum())
+        if impossible:
+            return f"{impossible} of {len(drawn)} draws are impossible under the distribution that is asked for."
+        share, due = equal.double().mean(0), due.double()
+        distance = torch.xlogy(share, share / due) + torch.xlogy(1 - share, (1 - share) / (1 - due))
+        if bool((len(drawn) * distance > limit).any()):
+            return (
+                f"over {len(drawn)} draws, some outcome comes far more or far less often than it should; a right "
+                f"answer is refused here less than once in {1 / FALSE_ALARM:,.0f} times."
+            )
+    return None
+
+
 PROPERTIES: dict[str, Callable[..., str | None]] = {
     function.__name__: function
-    for function in (rows_sum_to_one, future_does_not_leak, same_output, norm_preserved, largest_tensor)
+    for function in (
+        rows_sum_to_one,
+        future_does_not_leak,
+        same_output,
+        norm_preserved,
+        largest_tensor,
+        follows_distribution,
+    )
 }

@@ -34,6 +34,9 @@ class SpecError(Exception):
 class Line:
     """One rubric line: points for agreeing with the reference on every case.
 
+    Where a property is ``follows_distribution``, the answers are drawn by chance: the properties decide, and of the
+    reference's reply only shape and type count.
+
     Attributes:
         name: short, snake_case, unique within the exercise.
         text: what the line asks, for the student, beginning in lower case.

@@ -14,7 +14,7 @@ from course_lib.check import cases
 from course_lib.check.judge import FINAL, ExerciseCases, ExerciseResult, Mistake, find_banned, judge
 from course_lib.check.probe import Failure, Probe, Reply, execute
 from course_lib.check.properties import Property
-from course_lib.check.values import ValueRefused
+from course_lib.check.values import Seed, ValueRefused
 from tests.check.artificial import case, exercise, tensor
 
 
@@ -145,6 +145,29 @@ def test_a_property_explains_better_than_the_difference(normalise: ExerciseCases
     assert finding.message.startswith("each row of the weights must sum to 1.")
     assert "12 of 12 entries" in finding.message
     assert finding.expected is not None
+
+
+def coin(generator: torch.Generator, bias: float = 0.5) -> Tensor:
+    return (torch.rand(2000, generator=generator) < bias).long()
+
+
+def biased(generator: torch.Generator) -> Tensor:
+    return coin(generator, 0.8)
+
+
+def test_what_is_drawn_is_judged_by_its_distribution_and_a_known_mistake_by_its_draws() -> None:
+    fair = {"outcomes": [torch.tensor([[0], [1]])], "probabilities": [torch.tensor([0.5, 0.5])]}
+    tosses = case("coin", coin, Seed(1), wrong={"biased": biased})
+    made = exercise(
+        "coin", [("draws", 1, [tosses], [Property("follows_distribution", fair)])], {"biased": "your coin is biased."}
+    )
+    assert run(made, lambda generator: 1 - coin(generator)).earned == 1
+    assert run(made, lambda generator: torch.randint(2, (2000,), generator=generator)).earned == 1
+    assert run(made, biased).mistakes == ["biased"]
+    (line,) = run(made, lambda generator: 1 - biased(generator)).lines
+    assert line.earned == 0 and line.mistake is None and "far more or far less often" in str(line.finding)
+    (line,) = run(made, lambda generator: coin(generator)[:5]).lines
+    assert line.finding and line.finding.kind == "shape"
 
 
 def test_a_broken_property_alone_costs_the_line() -> None:

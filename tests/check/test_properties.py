@@ -54,12 +54,46 @@ def test_the_largest_tensor_is_limited() -> None:
     assert "12,345 elements" in str(broken("largest_tensor", X, largest=12_345, limit=100))
 
 
+PAIRS = torch.tensor([[0, 0], [0, 1], [2, 0]])
+DUE = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
+
+
+def draws(probabilities: torch.Tensor, seed: int = 0, count: int = 3000) -> torch.Tensor:
+    return PAIRS[torch.multinomial(probabilities, count, True, generator=torch.Generator().manual_seed(seed))]
+
+
+def judged(*outputs: Any) -> str | None:
+    return broken("follows_distribution", *outputs, outcomes=[PAIRS] * len(outputs), probabilities=[DUE] * len(outputs))
+
+
+def test_draws_from_the_distribution_pass_whatever_the_seed() -> None:
+    assert all(judged(draws(DUE, seed), draws(DUE, seed + 500)) is None for seed in range(200))
+    first = draws(DUE)
+    assert judged((first[:, :1], first[:, 1:])) is None
+
+
+def test_a_wrong_distribution_is_refused() -> None:
+    assert "far more or far less often" in str(judged(draws(torch.tensor([0.4, 0.4, 0.2]))))
+    assert "far more or far less often" in str(judged(draws(DUE), PAIRS[:1].expand(3000, -1)))
+
+
+def test_an_outcome_that_cannot_be_is_refused_at_once() -> None:
+    drawn = draws(DUE)
+    drawn[7] = torch.tensor([2, 1])
+    assert judged(drawn) == "1 of 3000 draws are impossible under the distribution that is asked for."
+
+
+def test_draws_that_cannot_be_read_are_refused() -> None:
+    assert judged(torch.zeros(3, 5)) == judged("draws") == "the draws cannot be read."
+
+
 PARAMETERS: dict[str, dict[str, Any]] = {
     "rows_sum_to_one": {},
     "future_does_not_leak": {"position": 4},
     "same_output": {"what": "x"},
     "norm_preserved": {"norms": [X.norm(dim=-1)]},
     "largest_tensor": {"limit": 3},
+    "follows_distribution": {"outcomes": [PAIRS], "probabilities": [DUE]},
 }
 
 
