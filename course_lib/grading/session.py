@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any, Protocol, TypeVar
@@ -35,6 +36,7 @@ LEASH_SECONDS = 10.0
 RETRIES = 2
 MAX_STRETCH = 4.0
 SAID_BY_A_SLOT = {"missing", "not_written", "raised", "state", "refused", "memory"}
+KILLED = "ended by SIGKILL"
 
 
 class RunnerFault(Exception):
@@ -222,6 +224,7 @@ class SlotSession:
         self._data: socket.socket | None = None
         self._leash: socket.socket | None = None
         self._number = 0
+        self._killed: Counter[str] = Counter()
         self._retrying(self._ensure_open)
 
     def ask(self, probe: Probe) -> Reply:
@@ -300,7 +303,11 @@ class SlotSession:
             return Reply(failure=Failure("died", message=f"in {probe.target}, which left {error}"))
 
     def _death(self, where: str) -> Failure:
-        """Why the slot ended, once its connection is closed."""
+        """Why the slot ended, once its connection is closed.
+
+        Raises:
+            RunnerFault: it was killed, and the machine may have done that; code that kills itself does so each time.
+        """
         ended = self._ended()
         verdict = ended["verdict"]
         if verdict == "memory":
@@ -312,6 +319,9 @@ class SlotSession:
         if verdict == "cpu":
             self._hit("cpu")
             return Failure("timeout", message=f"after {self._limits.cpu_seconds} s of processor time {where}")
+        self._killed[where] += ended["detail"] == KILLED
+        if ended["detail"] == KILLED and self._killed[where] <= RETRIES:
+            raise RunnerFault(f"a slot was killed {where}")
         return Failure("died", message=f"{ended['detail']} {where}")
 
     def _ended(self) -> dict[str, Any]:

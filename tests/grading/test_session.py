@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Mapping
 
+import psutil
 import pytest
 import torch
 
@@ -214,6 +216,29 @@ def test_prints_plots_and_warnings_are_no_errors(launcher: Launcher) -> None:
         "    plt.plot([1, 2]); plt.show()\n    return sum(tqdm(range(10)))"
     )
     assert answer(launcher, source).output == 45
+
+
+def test_a_slot_that_something_outside_killed_is_opened_anew_and_the_question_asked_again(launcher: Launcher) -> None:
+    session = open_session(launcher, {"f": "import time\ndef f():\n    time.sleep(1)\n    return 2"})
+
+    def kill_slots() -> None:
+        assert launcher.pid is not None
+        for process in psutil.Process(launcher.pid).children(recursive=True):
+            if not process.children():
+                process.kill()
+
+    killer = threading.Timer(0.3, kill_slots)
+    killer.start()
+    try:
+        assert session.ask(Probe(target="f", seconds=10)).output == 2
+    finally:
+        killer.join()
+        session.close()
+
+
+def test_code_that_kills_itself_each_time_has_failed_and_is_no_fault_of_the_machine(local: Launcher) -> None:
+    failure = failed(local, "import os, signal\ndef f():\n    os.kill(os.getpid(), signal.SIGKILL)")
+    assert failure.kind == "died" and "SIGKILL in f" in failure.message
 
 
 def test_a_runner_that_was_killed_is_replaced_and_the_question_asked_again() -> None:
