@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from pathlib import Path
@@ -126,26 +127,41 @@ def grade(
     folder: ClassFolder = None,
     jobs: Jobs = None,
     unsafe_local: UnsafeLocal = False,
-    replace: Annotated[
-        bool,
-        typer.Option(
-            "--replace",
-            help="Where an unchanged submission earns other points than before (the rubric was changed), put them "
-            "into the gradebook without asking.",
-        ),
-    ] = False,
 ) -> None:
     """Grade what was handed in and write the scores into the gradebook.
 
     Submissions run side by side, each in a sandbox of its own; then the scores are written one by one through
     nbgrader. What is graded already is not run again. Stop it at any time: the same command goes on from there.
 
-    A score that a person gave stays. A submission that this machine could not run keeps the score it has, and
-    exit code 1 says so.
+    A score that a person gave stays. So does every score where this machine could not run the submission, and
+    where the same submission would now earn other points, since the rubric has changed: exit code 1 says so, and
+    `course regrade` shows the difference and replaces them.
     """
     from course_lib.commands.grade import run
 
-    run(slug, folder=folder, jobs=jobs, unsafe_local=unsafe_local, replace=replace)
+    run(slug, folder=folder, jobs=jobs, unsafe_local=unsafe_local)
+
+
+@app.command(rich_help_panel=GRADE)
+def regrade(
+    slug: Slug = None,
+    folder: ClassFolder = None,
+    jobs: Jobs = None,
+    unsafe_local: UnsafeLocal = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Replace the scores without asking.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change; write no score.")] = False,
+) -> None:
+    """Grade anew after the rubric or the solution has changed, and show the difference before it counts.
+
+    A table says who changes, by how much and on which rubric line; then you are asked. What has not changed is not
+    run again, and points that a person gave stay. Without an answer, or with a no, nothing is written, and exit
+    code 1 says so.
+    """
+    from course_lib.commands.regrade import run
+
+    if yes and dry_run:
+        raise CommandError("give --yes or --dry-run, not both", code=USAGE)
+    run(slug, folder=folder, jobs=jobs, unsafe_local=unsafe_local, yes=yes, dry_run=dry_run)
 
 
 @app.command(rich_help_panel=GRADE)
@@ -222,7 +238,12 @@ def doctor() -> None:
 
 @app.command(rich_help_panel=LOOK)
 def audit(folder: ClassFolder = None) -> None:
-    """Check the store of results: nothing changed, lost or added since it was written."""
+    """Check that results, gradebook and exported table agree.
+
+    The results' log is a chain: nothing in it can be changed, lost or added unseen. Each automatic score in the
+    gradebook is compared with its result. What was changed by hand, is missing or out of date is listed, and exit
+    code 1 says that there is something.
+    """
     from course_lib.commands import inspect
 
     inspect.audit(folder)
@@ -236,6 +257,10 @@ def main() -> None:
         if os.environ.get("COURSE_DEBUG"):
             raise
         code = _exit_code(error)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            from course_lib.grading.classroom import class_fault
+
+            error, code = class_fault(str(error)) or error, ATTENTION
         if code == FAULT:
             errors.print(
                 f"[red]Error:[/] unexpected {type(error).__name__}: {error}. This is a fault of the course; "
@@ -251,6 +276,7 @@ def _exit_code(error: Exception) -> int:
     if isinstance(error, CommandError):
         return error.code
     by_name = {
+        "ClassFault": ATTENTION,
         "SpecError": USAGE,
         "ReleaseError": ATTENTION,
         "StoreError": ATTENTION,

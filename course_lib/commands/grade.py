@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import cast
 
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.prompt import Confirm
-from rich.table import Table
 
 from course_lib.commands import ENVIRONMENT, INTERRUPTED, CommandError, console
 from course_lib.commands.choose import chosen, classroom
-from course_lib.grading.classroom import Classroom
+from course_lib.grading.classroom import ClassFault, Classroom, class_fault
 from course_lib.grading.collect import collect
 from course_lib.grading.commit import Pending, commit, pending
 from course_lib.grading.ingest import read_submission
@@ -37,56 +34,83 @@ def run(
     unsafe_local: bool = False,
     replace: bool = False,
 ) -> None:
-    """Grade what was handed in for one assignment, or for all that have submissions."""
+    """Grade what was handed in for one assignment, or for all that have submissions.
+
+    Args:
+        replace: also put other scores into the gradebook where the submission is the same.
+    """
     room = classroom(folder)
-    specs = [spec for spec in chosen(slug) if room.students(spec.slug)]
-    if not specs:
-        wanted = f"for {slug} " if slug else ""
-        raise CommandError(
-            f"nothing was handed in {wanted}in {room.folder / 'submitted'}; put each notebook into "
-            "STUDENT/ASSIGNMENT/ there, or make a class to try: course sample-class"
-        )
-    problems = [text for spec in specs for text in grade(room, spec, jobs, unsafe_local, replace)]
+    specs = handed_in(room, slug)
+    with room.alone("course grade", waits=say_what_works):
+        problems = [text for spec in specs for text in _grade(room, spec, jobs, unsafe_local, replace)]
     if problems:
         raise CommandError(" ".join(problems))
 
 
-def grade(room: Classroom, spec: Assignment, jobs: int | None, unsafe_local: bool, replace: bool) -> list[str]:
+def handed_in(room: Classroom, slug: str | None) -> list[Assignment]:
+    """The assignment of this slug, or all, for which there are submissions."""
+    specs = [spec for spec in chosen(slug) if room.students(spec.slug)]
+    if not specs:
+        wanted = f"for {slug} " if slug else ""
+        raise CommandError(
+            f"nothing was handed in {wanted}in {room.folder / 'submitted'}; take in what students handed in with "
+            "course collect, or make a class to try: course sample-class"
+        )
+    return specs
+
+
+def say_what_works(holder: str) -> None:
+    """Tell that another command has to end first."""
+    console.print(f"  waiting: {holder} works on this class", soft_wrap=True)
+
+
+def _grade(room: Classroom, spec: Assignment, jobs: int | None, unsafe_local: bool, replace: bool) -> list[str]:
     """Grade one assignment; say what could not be done."""
     register(room, spec.slug)
+    results, problems = run_all(room, spec, jobs=jobs, unsafe_local=unsafe_local)
+    todo = pending(room, spec, results)
+    kept = [] if replace else [item for item in todo if item.held_back]
+    problems += write(room, spec, [item for item in todo if item not in kept])
+    if kept:
+        causes = ", ".join(dict.fromkeys(cause for item in kept for cause in item.causes))
+        problems.append(
+            f"{len(kept)} of {len(results)} students of {spec.slug} keep the scores that the gradebook has, although "
+            f"the same submission earns others now. Changed since: {causes}. To see who changes by how much, and to "
+            f"replace the scores: course regrade {spec.slug}."
+        )
+    summarise(room, spec, results)
+    return problems
+
+
+def run_all(
+    room: Classroom, spec: Assignment, *, jobs: int | None, unsafe_local: bool
+) -> tuple[dict[str, Result], list[str]]:
+    """The result of each student, and what could not be done; what is in the store is taken from there."""
     paths = collect(room, spec)
     results, faults = _run(room, spec, paths, jobs, unsafe_local)
-    problems = []
-    if faults:
-        first = f"{faults[0].name}: {faults[0].fault}"
-        problems.append(
-            f"{len(faults)} submissions of {spec.slug} could not be run on this machine ({first}); "
-            "their scores stay as they are. Run the command again."
-        )
-    todo = pending(room, spec, results)
-    kept = [] if replace else _held_back(todo)
-    failures = _commit(room, spec, [item for item in todo if item not in kept])
-    if failures:
-        student, reason = failures[0]
-        problems.append(f"nbgrader refused {len(failures)} results of {spec.slug}, first that of {student}: {reason}.")
-    if kept:
-        problems.append(
-            f"{len(kept)} students of {spec.slug} keep the scores that the gradebook has, although the same "
-            "submission earns others now; to replace them: course grade --replace."
-        )
-    _summary(room, spec, results)
-    return problems
+    if not faults:
+        return results, []
+    first = faults[0]
+    known = class_fault(first.fault)
+    why = (
+        f"this machine failed: {known}" if known else f"this machine failed at {first.name}: {first.fault.rstrip('.')}"
+    )
+    return results, [
+        f"{len(faults)} of {len(paths)} submissions of {spec.slug} could not be run, and their scores stay as they "
+        "are; " + (why if known else f"{why}. Run the command again.")
+    ]
 
 
 def _run(
     room: Classroom, spec: Assignment, paths: Mapping[str, Path], jobs: int | None, unsafe_local: bool
 ) -> tuple[dict[str, Result], list[Outcome]]:
-    """The result of each student, and what failed; results that are in the store are taken from there."""
+    """Run what is not in the store; the result of each student, and what failed."""
     store = ResultStore(room.results)
     logged = {(entry["submission"], entry["key"]) for entry in store.log()}
     results: dict[str, Result] = {}
     for student, path in paths.items():
-        found = find_result(store, read_submission(path, spec=spec), spec, secret=room.secret())
+        submission = read_submission(path, spec=spec)
+        found = find_result(store, submission, spec, secret=room.secret(), official=not unsafe_local)
         if found is not None:
             results[student] = found
             if (f"{student}/{spec.slug}", found.key) not in logged:
@@ -125,8 +149,8 @@ def _run(
     return results, faults
 
 
-def _commit(room: Classroom, spec: Assignment, todo: list[Pending]) -> list[tuple[str, str]]:
-    """Write what is new; who was refused, and why."""
+def write(room: Classroom, spec: Assignment, todo: list[Pending]) -> list[str]:
+    """Put results into the gradebook; say what could not be done."""
     if not todo:
         console.print("  the gradebook is up to date")
         return []
@@ -146,27 +170,19 @@ def _commit(room: Classroom, spec: Assignment, todo: list[Pending]) -> list[tupl
                 "goes on from here.",
                 code=INTERRUPTED,
             ) from None
-    return failures
-
-
-def _held_back(todo: list[Pending]) -> list[Pending]:
-    """Show which scores would be replaced by others for the same submission; who keeps the old ones."""
-    changed = [item for item in todo if item.changes and item.same_submission]
-    if not changed:
+        except ClassFault as fault:
+            progress.stop()
+            raise CommandError(
+                f"{done - len(failures)} of {len(todo)} scores of {spec.slug} could be written: {fault}"
+            ) from fault
+    if not failures:
         return []
-    table = Table(title="The same submissions earn other points than the gradebook has", title_justify="left")
-    for name in ("student", "exercise", "before", "now"):
-        table.add_column(name, justify="right" if name in ("before", "now") else "left")
-    for item in changed:
-        for change in item.changes:
-            table.add_row(escape(item.student), change.exercise, f"{change.before:g}", f"{change.after:g}")
-    console.print(table)
-    if sys.stdin.isatty() and Confirm.ask("Replace them?", default=False, console=console):
-        return []
-    return changed
+    student, reason = failures[0]
+    return [f"nbgrader refused {len(failures)} results of {spec.slug}, first that of {student}: {reason}."]
 
 
-def _summary(room: Classroom, spec: Assignment, results: Mapping[str, Result]) -> None:
+def summarise(room: Classroom, spec: Assignment, results: Mapping[str, Result]) -> None:
+    """Print the mean, and who needs a person."""
     if results:
         mean = sum(result.earned for result in results.values()) / len(results)
         most = next(iter(results.values())).points

@@ -11,9 +11,11 @@ from rich.table import Table
 
 from course_lib.commands import ENVIRONMENT, CommandError, console
 from course_lib.commands.choose import chosen, classroom
+from course_lib.grading.audit import REMEDIES, Difference, agreement, table_differences
 from course_lib.grading.kill_table import ExerciseKills, KillTable, kill_table
 from course_lib.grading.results import ResultStore
 from course_lib.grading.sandbox import protections
+from course_lib.grading.standing import standings
 
 
 def kills(slug: str | None, *, as_json: bool = False, mutants: bool = False, exercises: tuple[str, ...] = ()) -> None:
@@ -58,7 +60,7 @@ def doctor() -> None:
 
 
 def audit(folder: Path | None) -> None:
-    """Check that no result was changed, lost or added behind the log."""
+    """Check that no result was changed, lost or added behind the log, and that the gradebook agrees with them."""
     room = classroom(folder)
     if not room.results.exists():
         raise CommandError(f"nothing is graded in {room.folder} yet; run `course grade` first")
@@ -67,11 +69,30 @@ def audit(folder: Path | None) -> None:
     for problem in problems:
         console.print(f"[red]✗[/] {escape(problem)}", soft_wrap=True)
     if problems:
+        console.print("  Restore the results from a copy; or remove the folder and grade again.", soft_wrap=True)
+    else:
+        console.print(f"[green]✓[/] {len(store.log())} log lines and their results are whole, in {room.results}")
+    found: list[Difference] = []
+    for spec in chosen(None):
+        if room.students(spec.slug) or standings(room, spec.slug):
+            checked = agreement(room, spec)
+            found += checked.differences
+            people = f", {checked.by_person} more were given by a person" if checked.by_person else ""
+            if not checked.differences:
+                scores = f"{checked.scores} automatic scores in the gradebook are those of the results"
+                console.print(f"[green]✓[/] {spec.slug}: {scores}{people}")
+    found += table_differences(room)
+    for kind, remedy in REMEDIES.items():
+        group = [item for item in found if item.kind == kind]
+        if group:
+            console.print(f"[red]✗[/] [bold]{kind}[/] ({len(group)}). {remedy}", soft_wrap=True)
+        for item in group:
+            console.print(f"    {escape(item.where)}: {escape(item.text)}", soft_wrap=True)
+    if problems or found:
         raise CommandError(
-            f"{len(problems)} things are wrong with the results in {room.results}; restore them from a copy, or "
-            "remove the folder and grade again"
+            f"{len(problems)} things are wrong with the results in {room.results}, and {len(found)} differ between "
+            "results, gradebook and table; each line says where, and what to do"
         )
-    console.print(f"[green]✓[/] {len(store.log())} log lines and their results are whole, in {room.results}")
 
 
 def _show(table: KillTable) -> None:

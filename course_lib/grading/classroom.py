@@ -3,23 +3,42 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from nbgrader.api import Gradebook
 from nbgrader.coursedir import CourseDirectory
+from sqlalchemy.exc import OperationalError
 from traitlets.config import Config, PyFileConfigLoader
 
 from course_lib.grading.programs import put_on_path
 from course_lib.grading.solution import ROOT
 
 SECRET_BYTES = 32
+LOCK_SECONDS = 30
+"""How long a command waits for a gradebook that another program has locked."""
+
+FAULTS = {
+    "database is locked": f"another program has kept the gradebook locked for {LOCK_SECONDS} seconds: close what has "
+    "it open (a database browser, a backup, the formgrader)",
+    "database or disk is full": "the disk is full: free some space",
+    "No space left on device": "the disk is full: free some space",
+    "Disk quota exceeded": "your disk quota is used up: free some space",
+    "disk I/O error": "the disk with the gradebook cannot be written: see whether it is full or broken",
+    "readonly database": "the gradebook may not be written: see whose file it is",
+    "unable to open database file": "the gradebook cannot be opened: see whether the disk is full and whose it is",
+}
+"""Faults of the machine by the words that SQLite and the system have for them, each with what to do."""
+
+NOTHING_LOST = "Nothing is lost; the same command goes on from here."
 
 put_on_path()
 
@@ -27,6 +46,16 @@ put_on_path()
 def default_class() -> Path:
     """The folder that COURSE_CLASS names, or ``class/`` beside the course."""
     return Path(os.environ.get("COURSE_CLASS") or ROOT / "class").resolve()
+
+
+class ClassFault(Exception):
+    """The machine cannot read or write the class's files now; the message says what to do."""
+
+
+def class_fault(error: str) -> ClassFault | None:
+    """The fault of the machine that an error's text tells of, if it is one."""
+    found = next((remedy for words, remedy in FAULTS.items() if words in error), None)
+    return ClassFault(f"{found}, then run the command again. {NOTHING_LOST}") if found else None
 
 
 @dataclass(frozen=True)
@@ -50,10 +79,16 @@ class Classroom:
         """nbgrader's database."""
         return self.folder / "gradebook.db"
 
+    @property
+    def database(self) -> str:
+        """The address of the gradebook; whoever opens it waits for others."""
+        return f"sqlite:///{self.gradebook_file}?timeout={LOCK_SECONDS}"
+
     def config(self) -> Config:
         """The settings of ``nbgrader_config.py``, for this folder."""
         config = PyFileConfigLoader("nbgrader_config.py", path=str(ROOT)).load_config()
         config.CourseDirectory.root = str(self.folder)
+        config.CourseDirectory.db_url = self.database
         config.CourseDirectory.source_directory = os.path.relpath(ROOT / "build" / "source", self.folder)
         config.CourseDirectory.release_directory = os.path.relpath(ROOT / "exercises", self.folder)
         return config
@@ -64,10 +99,39 @@ class Classroom:
 
     @contextmanager
     def gradebook(self) -> Iterator[Gradebook]:
-        """The gradebook, opened; made where there is none."""
+        """The gradebook, opened; made where there is none.
+
+        Raises:
+            ClassFault: it is locked, or the disk is full.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
-        with Gradebook(f"sqlite:///{self.gradebook_file}") as gradebook:
-            yield gradebook
+        try:
+            with Gradebook(self.database) as gradebook:
+                yield gradebook
+        except OperationalError as error:
+            raise class_fault(str(error)) or error from error
+
+    @contextmanager
+    def alone(self, command: str, *, waits: Callable[[str], None]) -> Iterator[None]:
+        """Inside, no other command changes the class.
+
+        Args:
+            command: what is done, for whoever has to wait.
+            waits: is told once what has to be waited for, if something has.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / ".lock").open("a+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.seek(0)
+                waits(lock.read().strip() or "another command")
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            lock.truncate(0)
+            lock.write(f"{command}, process {os.getpid()}, since {time.strftime('%H:%M:%S')}\n")
+            lock.flush()
+            yield
+            lock.truncate(0)
 
     def students(self, slug: str) -> list[str]:
         """Who handed in something for an assignment, in alphabetical order."""

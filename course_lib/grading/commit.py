@@ -2,35 +2,77 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 
 from nbgrader.apps.api import NbGraderAPI
 from sqlalchemy.exc import SAWarning
 
-from course_lib.grading.classroom import Classroom
+from course_lib.grading.classroom import ClassFault, Classroom, class_fault
 from course_lib.grading.ingest import released
 from course_lib.grading.release import grade_cells
-from course_lib.grading.results import Result
+from course_lib.grading.results import Result, ResultStore
 from course_lib.grading.spec import Assignment
-from course_lib.grading.standing import handed_in_at, read_commit, standings
+from course_lib.grading.standing import Commit, Standing, handed_in_at, read_commit, standings
 
 CAUSE = re.compile(r"^ {4}(?:[A-Za-z_]\w*\.)*([A-Za-z_]\w*: .+)$", re.MULTILINE)
 """The line that ends a traceback, as nbgrader's log indents it."""
 
+CAUSES = {
+    "sources": "the submission",
+    "repairs": "what was repaired in the submission",
+    "spec": "the assignment's rubric or solution",
+    "grader": "the course's grading code",
+    "environment": "the version of torch, NumPy or Python",
+    "class": "the class's secret.key",
+    "limits": "the limits",
+    "runner": "the protections in force",
+}
+"""What determines a result, by the names of its hashes."""
+
+BY_HAND = "the automatic scores in the gradebook, by hand"
+UNKNOWN = "something unknown, for the result of the old scores is not there"
+
+SYSTEM_ERROR = re.compile(r"^ *(?:[A-Za-z_]\w*\.)*(?:OperationalError|OSError): .*$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class LineChange:
+    """A rubric line that now earns other points."""
+
+    name: str
+    before: float
+    after: float
+
 
 @dataclass(frozen=True)
 class Change:
-    """A score in the gradebook that a new result replaces."""
+    """An automatic score in the gradebook that a new result replaces.
+
+    Attributes:
+        exercise: whose.
+        before, after: the scores.
+        lines: where they differ; empty if the result that the old score comes from is not there any more.
+        by_hand: the points that a person gave, which count before and after.
+    """
 
     exercise: str
     before: float
     after: float
+    lines: tuple[LineChange, ...] = ()
+    by_hand: float | None = None
+
+    @property
+    def difference(self) -> float:
+        """What it adds to the student's points."""
+        return 0.0 if self.by_hand is not None else self.after - self.before
 
 
 @dataclass(frozen=True)
@@ -41,54 +83,117 @@ class Pending:
         student: whose.
         changes: scores that differ from those in the gradebook.
         same_submission: whether what was handed in is what those scores were given for.
+        causes: what has changed since those scores were given.
     """
 
     student: str
-    changes: tuple[Change, ...]
-    same_submission: bool
+    changes: tuple[Change, ...] = ()
+    same_submission: bool = False
+    causes: tuple[str, ...] = ()
 
+    @property
+    def held_back(self) -> bool:
+        """Whether a score would change although the student changed nothing: a person has to agree."""
+        return bool(self.changes) and self.same_submission
 
-class CommitError(Exception):
-    """nbgrader could not write a result; the message is the end of its log."""
+    @property
+    def difference(self) -> float:
+        """What the changes add to the student's points."""
+        return sum(change.difference for change in self.changes)
 
 
 def pending(classroom: Classroom, spec: Assignment, results: Mapping[str, Result]) -> list[Pending]:
     """Which results have to be written, and what each would change. ``results`` is by student."""
     graded = grade_cells(spec, released(spec.slug, spec.notebook))
     known = standings(classroom, spec.slug)
+    store = ResultStore(classroom.results)
     todo = []
     for student, result in results.items():
         standing, last = known.get(student), read_commit(classroom, student, spec.slug)
-        new = {cell: _earned(result, exercise) for cell, exercise in graded.items()}
-        old = {} if standing is None else {c: g.auto for c, g in standing.cells.items() if g.auto is not None}
-        done = (
-            standing is not None
-            and last is not None
-            and last.key == result.key
-            and all(old.get(cell) == score for cell, score in new.items())
-            and standing.timestamp == handed_in_at(classroom, student, spec.slug)
-            and (classroom.autograded(student, spec.slug) / f"{spec.notebook}.ipynb").exists()
-        )
-        if not done:
+        scores = {cell: earned(result, exercise) for cell, exercise in graded.items()}
+        if standing is None or last is None:
+            todo.append(Pending(student))
+        elif not _is_written(classroom, spec, student, standing, last, result.key, scores):
+            before = store.get(last.key)
             changes = tuple(
-                Change(graded[cell], before, new[cell])
-                for cell, before in old.items()
-                if cell in new and last is not None and before != new[cell]
+                Change(graded[cell], grade.auto, scores[cell], _lines(before, result, graded[cell]), grade.manual)
+                for cell, grade in standing.cells.items()
+                if cell in scores and grade.auto is not None and grade.auto != scores[cell]
             )
-            todo.append(Pending(student, changes, last is not None and last.sources == result.hashes["sources"]))
+            same = last.sources == result.hashes["sources"]
+            since = (BY_HAND,) if result.key == last.key else causes(before.hashes, result.hashes) if before else ()
+            todo.append(Pending(student, changes, same, since or (UNKNOWN,)))
     return todo
+
+
+def causes(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[str, ...]:
+    """What differs between two results, from their hashes."""
+    return tuple(text for name, text in CAUSES.items() if before.get(name) != after.get(name))
+
+
+def earned(result: Result, exercise: str) -> float:
+    """What a result gives for an exercise: nothing where it was not graded."""
+    score = result.exercise(exercise)
+    return float(score.earned) if score else 0.0
+
+
+def _is_written(
+    classroom: Classroom,
+    spec: Assignment,
+    student: str,
+    standing: Standing,
+    last: Commit,
+    key: str,
+    scores: Mapping[str, float],
+) -> bool:
+    """Whether the gradebook and the graded notebook hold this result, whole."""
+    return (
+        last.key == key
+        and all(cell in standing.cells and standing.cells[cell].auto == score for cell, score in scores.items())
+        and standing.timestamp == handed_in_at(classroom, student, spec.slug)
+        and _is_whole(classroom.autograded(student, spec.slug) / f"{spec.notebook}.ipynb")
+    )
+
+
+def _is_whole(notebook: Path) -> bool:
+    """Whether a graded notebook is there to its end: a run may have been stopped while it was written."""
+    try:
+        json.loads(notebook.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _lines(before: Result | None, after: Result, exercise: str) -> tuple[LineChange, ...]:
+    """The rubric lines of an exercise that earn other points than before."""
+    old = before.exercise(exercise) if before else None
+    new = after.exercise(exercise)
+    if old is None:
+        return ()
+    was = {line.name: line.earned for line in old.lines}
+    now = {line.name: line.earned for line in new.lines} if new else {}
+    return tuple(
+        LineChange(name, was.get(name, 0.0), now.get(name, 0.0))
+        for name in {**was, **now}
+        if was.get(name, 0.0) != now.get(name, 0.0)
+    )
 
 
 def commit(classroom: Classroom, spec: Assignment, students: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Write the results of these students through nbgrader's Autograde; yields each with an error, or "".
 
     A first Ctrl-C ends the loop after the student whose turn it is, and raises KeyboardInterrupt then.
+
+    Raises:
+        ClassFault: the gradebook is locked or the disk full; the students not yet yielded keep what they had.
     """
     api = NbGraderAPI(config=classroom.config(), coursedir=classroom.coursedir())
     with warnings.catch_warnings(), _interrupts_wait() as interrupted:
         warnings.simplefilter("ignore", SAWarning)
         for student in students:
             outcome = api.autograde(spec.slug, student)
+            if not outcome["success"] and (fault := machine_fault(outcome)):
+                raise fault
             yield student, "" if outcome["success"] else last_words(outcome)
             if interrupted:
                 raise KeyboardInterrupt
@@ -98,6 +203,11 @@ def last_words(outcome: Mapping[str, str]) -> str:
     """What nbgrader says went wrong: the error at the end of the last traceback in its log."""
     causes = CAUSE.findall(outcome.get("log", ""))
     return str(causes[-1]) if causes else outcome.get("error", "unknown").strip().splitlines()[-1]
+
+
+def machine_fault(outcome: Mapping[str, str]) -> ClassFault | None:
+    """The fault of the machine for which nbgrader has failed, if it was one: only the system's own errors count."""
+    return class_fault("\n".join(SYSTEM_ERROR.findall(outcome["error"] + "\n" + outcome.get("log", ""))))
 
 
 @contextmanager
@@ -113,8 +223,3 @@ def _interrupts_wait() -> Iterator[list[int]]:
         yield noted
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _earned(result: Result, exercise: str) -> float:
-    score = result.exercise(exercise)
-    return float(score.earned) if score else 0.0

@@ -46,11 +46,16 @@ def write_gradebook(gradebook: Gradebook, path: Path, *, assignments: Sequence[s
     with fresh.open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
-        for row in _rows(gradebook, assignments):
-            writer.writerow([guarded(row[name]) for name in COLUMNS])
+        for row in rows(gradebook, assignments):
+            writer.writerow([field(row[name]) for name in COLUMNS])
             count += 1
     fresh.replace(path)
     return count
+
+
+def field(value: Any) -> str:
+    """A value as the table has it."""
+    return str(guarded(value))
 
 
 def guarded(value: Any) -> Any:
@@ -62,7 +67,8 @@ def guarded(value: Any) -> Any:
     return value
 
 
-def _rows(gradebook: Gradebook, assignments: Sequence[str]) -> Iterator[dict[str, Any]]:
+def rows(gradebook: Gradebook, assignments: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
+    """The table's rows by column; without names of assignments, for all."""
     students = sorted(gradebook.students, key=lambda s: (s.last_name or "", s.first_name or "", s.id))
     for assignment in gradebook.assignments:
         if assignments and assignment.name not in assignments:

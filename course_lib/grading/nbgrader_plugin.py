@@ -25,6 +25,7 @@ from nbgrader.utils import compute_checksum, determine_grade, is_grade, is_solut
 from traitlets import Bool
 
 from course_lib.grading.classroom import Classroom
+from course_lib.grading.commit import earned
 from course_lib.grading.feedback import NO_RESPONSE, NOTES
 from course_lib.grading.grade import grade_read
 from course_lib.grading.ingest import Submission, read_submission, rebuild
@@ -92,7 +93,7 @@ class CommitResults(NbGraderPreprocessor):
         about["course_commit"] = Commit(
             result.key,
             submission.sha256,
-            {name: _points(result, exercise) for name, exercise in graded.items()},
+            {name: earned(result, exercise) for name, exercise in graded.items()},
             {name: hashlib.sha256(submission.written.get(name, "").encode()).hexdigest() for name in written},
         )
         return nb, resources
@@ -162,19 +163,14 @@ def _save(grade: Grade, score: float | None, *, settled: bool) -> None:
 def _fill(cell: NotebookNode, result: Result, exercise: str) -> None:
     score = result.exercise(exercise)
     page = (score.html if score else "") or f"<p>{html.escape(result.verdict[:1].upper() + result.verdict[1:])}</p>"
-    earned = _points(result, exercise)
+    points = earned(result, exercise)
     cell.execution_count = None
     cell.outputs = [
         nbformat.v4.new_output(
-            "display_data", data={"text/html": page, "text/plain": f"{exercise}: {earned:g} points"}
+            "display_data", data={"text/html": page, "text/plain": f"{exercise}: {points:g} points"}
         ),
-        nbformat.v4.new_output("execute_result", data={"text/plain": repr(earned)}, execution_count=None),
+        nbformat.v4.new_output("execute_result", data={"text/plain": repr(points)}, execution_count=None),
     ]
-
-
-def _points(result: Result, exercise: str) -> float:
-    score = result.exercise(exercise)
-    return float(score.earned) if score else 0.0
 
 
 def _drop_extra_files(folder: Path) -> None:

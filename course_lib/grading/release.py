@@ -26,7 +26,7 @@ from nbgrader.utils import capture_log, compute_checksum
 from traitlets.config import Config
 
 from course_lib.check import cases
-from course_lib.grading.classroom import Classroom
+from course_lib.grading.classroom import Classroom, class_fault
 from course_lib.grading.draw import public_cases
 from course_lib.grading.solution import ROOT, grade_id, is_answer, read_solution
 from course_lib.grading.spec import Assignment, SpecError, assignment
@@ -134,15 +134,16 @@ def register(classroom: Classroom, slug: str) -> bool:
 
     Raises:
         ReleaseError: students have scores for another set of cells.
+        ClassFault: the gradebook cannot be written now.
     """
     spec = assignment(slug)
-    if _is_registered(classroom, spec):
+    if is_registered(classroom, spec):
         return False
     classroom.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "source"
         _write_notebook(spec, source)
-        _generate(slug, source, Path(folder) / "release", f"sqlite:///{classroom.gradebook_file}")
+        _generate(slug, source, Path(folder) / "release", classroom.database)
     return True
 
 
@@ -191,6 +192,8 @@ def _generate(slug: str, source: Path, released: Path, database: str | None = No
         converter.preprocessors = [step for step in converter.preprocessors if step is not SaveCells]
     outcome = capture_log(converter)
     if not outcome["success"]:
+        if fault := class_fault(outcome["error"] + outcome.get("log", "")):
+            raise fault
         if "Cannot add or remove cells" in outcome["error"] + outcome.get("log", ""):
             raise ReleaseError(
                 f"students of this class have scores for other cells than {slug} has now; "
@@ -238,7 +241,7 @@ def _set_cell_points(spec: Assignment, cell: NotebookNode, points: float) -> Non
     settings["points"] = points
 
 
-def _is_registered(classroom: Classroom, spec: Assignment) -> bool:
+def is_registered(classroom: Classroom, spec: Assignment) -> bool:
     """Whether the gradebook holds the cells and points of the released notebook."""
     released = ROOT / "exercises" / spec.slug / f"{spec.notebook}.ipynb"
     if not classroom.gradebook_file.exists() or not released.exists():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from course_lib.grading.classroom import Classroom
@@ -16,6 +17,9 @@ from course_lib.grading.spec import Assignment, assignment
 
 SLUG = "04-attention-layer"
 SPEC = assignment(SLUG)
+
+Course = Callable[..., tuple[int, str]]
+"""Runs the command with these words; gives exit code and everything that it printed, in one line."""
 
 
 def sample(folder: Path, size: int = 8, **options: int | bool) -> tuple[Classroom, dict[str, Plan]]:
@@ -33,9 +37,9 @@ def key(classroom: Classroom, path: Path, spec: Assignment = SPEC) -> tuple[str,
 
 
 def store_result(
-    classroom: Classroom, student: str, points: dict[str, float], *, verdict: str = "graded", mistake: str = ""
+    classroom: Classroom, student: str, points: Mapping[str, float], *, verdict: str = "graded", mistake: str = ""
 ) -> Result:
-    """Put a result with these points into the store, as if the submission had been run."""
+    """Put a result with these points into the store, as if the submission had been run: one line for each exercise."""
     name, hashes = key(classroom, classroom.submitted(student, SLUG) / f"{SPEC.notebook}.ipynb")
     exercises = tuple(
         ExerciseScore(

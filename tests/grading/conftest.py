@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,13 @@ from typing import Any
 import pytest
 import torch
 
+from course_lib import cli
+from course_lib.commands import DONE
 from course_lib.grading import sandbox, session, solution, spec
 from course_lib.grading.session import Launcher
 from tests.grading import tiny
 from tests.grading.class_fixtures import _graded, _handed_in, graded, handed_in  # noqa: F401
+from tests.grading.classes import Course
 
 
 @pytest.fixture(scope="session")
@@ -61,3 +65,21 @@ def sandboxed() -> Iterator[Launcher]:
         pytest.skip("bubblewrap is not there")
     with sandbox.sandboxed() as launcher:
         yield launcher
+
+
+@pytest.fixture
+def course(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Course:
+    """The `course` command, in this process."""
+    monkeypatch.delenv("COURSE_DEBUG", raising=False)
+
+    def run(*words: str | Path) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["course", *map(str, words)])
+        try:
+            cli.main()
+            code = DONE
+        except SystemExit as end:
+            code = int(end.code or 0)
+        printed = capsys.readouterr()
+        return code, " ".join((printed.out + printed.err).split())
+
+    return run

@@ -7,17 +7,20 @@ import os
 import resource
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from course_lib import cli
 from course_lib.commands import ATTENTION, DONE, ENVIRONMENT, FAULT, INTERRUPTED, USAGE
 from course_lib.commands import grade as grade_command
 from course_lib.commands import inspect as inspect_command
+from course_lib.grading import classroom as classrooms
+from course_lib.grading import commit as committing
 from course_lib.grading.parallel import Outcome
 from course_lib.grading.results import ResultStore
 from course_lib.grading.sample_class import expected_points
@@ -25,27 +28,7 @@ from course_lib.grading.sandbox import Protection, SandboxMissing
 from course_lib.grading.solution import ROOT
 from course_lib.grading.standing import standings
 from tests.grading.class_fixtures import Made
-from tests.grading.classes import SLUG, SPEC, sample, store_result
-
-Course = Callable[..., tuple[int, str]]
-
-
-@pytest.fixture
-def course(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Course:
-    """Run the command in this process; gives exit code and everything that it printed, in one line."""
-    monkeypatch.delenv("COURSE_DEBUG", raising=False)
-
-    def run(*words: str | Path) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["course", *map(str, words)])
-        try:
-            cli.main()
-            code = DONE
-        except SystemExit as end:
-            code = int(end.code or 0)
-        printed = capsys.readouterr()
-        return code, " ".join((printed.out + printed.err).split())
-
-    return run
+from tests.grading.classes import SLUG, SPEC, Course, sample
 
 
 def no_runs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,22 +107,79 @@ def test_stored_results_are_written_and_a_second_run_writes_nothing(
     assert code == DONE and "the gradebook is up to date" in said
 
 
-def test_a_score_of_an_unchanged_submission_changes_only_when_told(
+def test_a_gradebook_that_another_program_keeps_locked_is_waited_for_and_then_named(
+    course: Course, handed_in: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    no_runs(monkeypatch)
+    monkeypatch.setattr(classrooms, "LOCK_SECONDS", 0.5)
+    room = handed_in.room
+    holder = sqlite3.connect(room.gradebook_file, isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    code, said = course("grade", SLUG, "--class", room.folder)
+    assert code == ATTENTION and "locked" in said and "goes on from here" in said and "Traceback" not in said
+    holder.execute("ROLLBACK")
+    assert course("grade", SLUG, "--class", room.folder)[0] == DONE
+    assert len(standings(room, SLUG)) == 8
+
+
+def test_a_gradebook_that_is_locked_while_scores_are_written_gets_the_rest_later(
+    course: Course, handed_in: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    no_runs(monkeypatch)
+    monkeypatch.setattr(classrooms, "LOCK_SECONDS", 0.5)
+    room = handed_in.room
+    holder = sqlite3.connect(room.gradebook_file, isolation_level=None)
+    original = committing.NbGraderAPI.autograde
+    calls = []
+
+    def lock_before_the_third(self: object, *words: str) -> object:
+        calls.append(words)
+        if len(calls) == 3:
+            holder.execute("BEGIN IMMEDIATE")
+        return original(self, *words)
+
+    monkeypatch.setattr(committing.NbGraderAPI, "autograde", lock_before_the_third)
+    code, said = course("grade", SLUG, "--class", room.folder)
+    assert code == ATTENTION and "2 of 8 scores" in said and "locked" in said and len(calls) == 3
+    holder.execute("ROLLBACK")
+    assert course("grade", SLUG, "--class", room.folder)[0] == DONE
+    assert len(calls) == 9
+    for student, standing in standings(room, SLUG).items():
+        assert standing.score == sum(expected_points(SPEC, handed_in.plans[student]).values())
+
+
+def test_a_graded_notebook_that_was_cut_off_while_it_was_written_is_written_again(
     course: Course, graded: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     no_runs(monkeypatch)
-    student, room = graded.student(wrote="right"), graded.room
-    before = standings(room, SLUG)[student].score
-    shutil.rmtree(room.results)  # as if the rubric were another one now
-    points = expected_points(SPEC, graded.plans[student]) | {SPEC.exercises[0].name: 0.5}
-    for name, plan in graded.plans.items():
-        store_result(room, name, points if name == student else expected_points(SPEC, plan))
+    room, student = graded.room, graded.student(wrote="right")
+    path = room.autograded(student, SLUG) / f"{SPEC.notebook}.ipynb"
+    whole = path.read_bytes()
+    path.chmod(0o644)
+    path.write_bytes(whole[: len(whole) // 2])
+    assert course("grade", SLUG, "--class", room.folder)[0] == DONE
+    assert path.read_bytes() == whole
 
+
+def test_a_second_command_waits_for_the_first_and_says_so(
+    course: Course, graded: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    no_runs(monkeypatch)
+    room = graded.room
+    inside, waited = threading.Event(), threading.Event()
+
+    def work() -> None:
+        with room.alone("course grade", waits=lambda _: None):
+            inside.set()
+            waited.wait(30)
+
+    other = threading.Thread(target=work)
+    other.start()
+    inside.wait(30)
+    threading.Timer(0.3, waited.set).start()
     code, said = course("grade", SLUG, "--class", room.folder)
-    assert code == ATTENTION and student in said and "--replace" in said and "2 │ 0.5" in said
-    assert standings(room, SLUG)[student].score == before
-    code, said = course("grade", SLUG, "--class", room.folder, "--replace")
-    assert code == DONE and standings(room, SLUG)[student].score == before - 1.5
+    other.join()
+    assert code == DONE and "waiting: course grade, process" in said and "up to date" in said
 
 
 def test_a_submission_that_this_machine_cannot_run_keeps_its_score(
@@ -155,12 +195,12 @@ def test_a_submission_that_this_machine_cannot_run_keeps_its_score(
         def __exit__(self, *_: object) -> None: ...
 
     def fail(submissions: dict[str, Path], *_: object, **__: object) -> Iterator[Outcome]:
-        yield from (Outcome(name, None, fault="the disk is full") for name in submissions)
+        yield from (Outcome(name, None, fault="the runner has gone") for name in submissions)
 
     monkeypatch.setattr(grade_command, "open_launcher", lambda **_: Nothing())
     monkeypatch.setattr(grade_command, "grade_many", fail)
     code, said = course("grade", SLUG, "--class", room.folder)
-    assert code == ATTENTION and f"{student}/{SLUG}: the disk is full" in said
+    assert code == ATTENTION and f"{student}/{SLUG}: the runner has gone. Run" in said
     assert standings(room, SLUG)[student] == before
 
 
@@ -168,8 +208,6 @@ def test_stopped_while_writing_it_says_so_and_goes_on_later(
     course: Course, handed_in: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     no_runs(monkeypatch)
-    from course_lib.grading import commit as committing
-
     original = committing.NbGraderAPI.autograde
     calls = []
 
@@ -218,15 +256,6 @@ def test_report_and_export_say_where_their_files_are(course: Course, graded: Mad
     assert code == DONE and str(room.folder / "reports" / f"{SLUG}.html") in said
     code, said = course("export", "--class", room.folder)
     assert code == DONE and (room.folder / "gradebook.csv").is_file() and "8 rows" in said
-
-
-def test_audit_finds_a_result_that_was_changed(course: Course, handed_in: Made) -> None:
-    room = handed_in.room
-    assert course("audit", "--class", room.folder)[0] == DONE
-    path = next(room.results.glob("*.json"))
-    path.write_text(path.read_text().replace('"verdict": "graded"', '"verdict": "graded "'))
-    code, said = course("audit", "--class", room.folder)
-    assert code == ATTENTION and path.name in said
 
 
 def test_the_kill_table_as_json_can_be_read_and_names_the_catching_line(course: Course) -> None:
