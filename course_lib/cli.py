@@ -10,8 +10,10 @@ from typing import Annotated
 
 import typer
 
-from course_lib.commands import ATTENTION, ENVIRONMENT, FAULT, USAGE, CommandError, errors
+from course_lib.commands import ATTENTION, ENVIRONMENT, FAULT, USAGE, CommandError, console, errors
 
+# nbformat's schemas name no IRI, and whoever could check one builds dozens of grammars at import, for seconds
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # arrays are small; two threads beside another busy process are slower
 
 EXIT_CODES = """
@@ -137,6 +139,14 @@ def grade(
     where the same submission would now earn other points, since the rubric has changed: exit code 1 says so, and
     `course regrade` shows the difference and replaces them.
     """
+    from course_lib.grading.places import default_class
+    from course_lib.grading.unchanged import last_words
+
+    if (said := last_words(folder.resolve() if folder else default_class(), [slug, unsafe_local])) is not None:
+        console.print("nothing has changed since the last run: no submission, no score, no rubric")
+        for text in said:
+            console.print(text, soft_wrap=True)
+        return
     from course_lib.commands.grade import run
 
     run(slug, folder=folder, jobs=jobs, unsafe_local=unsafe_local)

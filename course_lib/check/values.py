@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import safetensors.torch
 import torch
+from safetensors import TensorSpec, serialize
 
 DTYPES = (
     torch.bool,
@@ -75,7 +76,7 @@ def pack(value: Any, *, trusted: bool = False) -> bytes:
         tree = json.dumps(_encode(value, tensors, budget, "the value", 0), separators=(",", ":"))
         if len(tree) > MAX_TREE_BYTES and not trusted:
             raise ValueRefused(f"the value holds {len(tree)} bytes of text and names, more than can be returned")
-        return safetensors.torch.save(tensors, metadata={"tree": tree})
+        return bytes(serialize({name: _spec(tensor) for name, tensor in tensors.items()}, {"tree": tree}))
     except ValueRefused:
         raise
     except Exception as error:
@@ -185,6 +186,12 @@ def _plain(tensor: torch.Tensor, budget: list[int], where: str) -> torch.Tensor:
     if budget[1] < 0:
         raise ValueRefused(f"{where}, of shape {tuple(tensor.shape)}, is larger than can be returned")
     return tensor.detach().resolve_neg().clone(memory_format=torch.contiguous_format)
+
+
+def _spec(tensor: torch.Tensor) -> TensorSpec:
+    """Where the bytes of a contiguous tensor are; safetensors' own way there takes ten times as long."""
+    name = str(tensor.dtype).removeprefix("torch.")
+    return TensorSpec(dtype=name, shape=tensor.shape, data_ptr=tensor.data_ptr(), data_len=tensor.nbytes)
 
 
 def _decode(tree: Any, tensors: dict[str, torch.Tensor], budget: list[int], depth: int) -> Any:

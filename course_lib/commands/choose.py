@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from course_lib.grading.classroom import Classroom, default_class
+from course_lib.grading.classroom import Classroom
+from course_lib.grading.places import default_class
 from course_lib.grading.spec import Assignment, assignment, assignments
 
 

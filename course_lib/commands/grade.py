@@ -20,8 +20,10 @@ from course_lib.grading.overview import REMEDIES, overview
 from course_lib.grading.parallel import Outcome, default_jobs, grade_many
 from course_lib.grading.release import register
 from course_lib.grading.results import Result, ResultStore
-from course_lib.grading.sandbox import SandboxMissing, open_launcher
+from course_lib.grading.sandbox import SandboxMissing, Warming
 from course_lib.grading.spec import Assignment
+from course_lib.grading.standing import read_commit
+from course_lib.grading.unchanged import forget, given, remember
 
 LISTED = 8
 
@@ -41,10 +43,16 @@ def run(
     """
     room = classroom(folder)
     specs = handed_in(room, slug)
-    with room.alone("course grade", waits=say_what_works):
-        problems = [text for spec in specs for text in _grade(room, spec, jobs, unsafe_local, replace)]
-    if problems:
-        raise CommandError(" ".join(problems))
+    with room.alone("course grade", waits=say_what_works), Warming(unsafe_local=unsafe_local) as sandbox:
+        before = given(room.folder, [slug, unsafe_local])
+        forget(room.folder)
+        if any(read_commit(room, student, spec.slug) is None for spec in specs for student in room.students(spec.slug)):
+            sandbox.start()
+        done = [_grade(room, spec, jobs, sandbox, replace) for spec in specs]
+        problems = [text for problems, _ in done for text in problems]
+        if problems:
+            raise CommandError(" ".join(problems))
+        remember(room.folder, before, [said for _, said in done])
 
 
 def handed_in(room: Classroom, slug: str | None) -> list[Assignment]:
@@ -64,10 +72,12 @@ def say_what_works(holder: str) -> None:
     console.print(f"  waiting: {holder} works on this class", soft_wrap=True)
 
 
-def _grade(room: Classroom, spec: Assignment, jobs: int | None, unsafe_local: bool, replace: bool) -> list[str]:
-    """Grade one assignment; say what could not be done."""
+def _grade(
+    room: Classroom, spec: Assignment, jobs: int | None, sandbox: Warming, replace: bool
+) -> tuple[list[str], str]:
+    """Grade one assignment; returns what could not be done, and what was said at the end."""
     register(room, spec.slug)
-    results, problems = run_all(room, spec, jobs=jobs, unsafe_local=unsafe_local)
+    results, problems = run_all(room, spec, jobs=jobs, sandbox=sandbox)
     todo = pending(room, spec, results)
     kept = [] if replace else [item for item in todo if item.held_back]
     problems += write(room, spec, [item for item in todo if item not in kept])
@@ -78,16 +88,15 @@ def _grade(room: Classroom, spec: Assignment, jobs: int | None, unsafe_local: bo
             f"the same submission earns others now. Changed since: {causes}. To see who changes by how much, and to "
             f"replace the scores: course regrade {spec.slug}."
         )
-    summarise(room, spec, results)
-    return problems
+    return problems, summarise(room, spec, results)
 
 
 def run_all(
-    room: Classroom, spec: Assignment, *, jobs: int | None, unsafe_local: bool
+    room: Classroom, spec: Assignment, *, jobs: int | None, sandbox: Warming
 ) -> tuple[dict[str, Result], list[str]]:
     """The result of each student, and what could not be done; what is in the store is taken from there."""
     paths = collect(room, spec)
-    results, faults = _run(room, spec, paths, jobs, unsafe_local)
+    results, faults = _run(room, spec, paths, jobs, sandbox)
     if not faults:
         return results, []
     first = faults[0]
@@ -102,7 +111,7 @@ def run_all(
 
 
 def _run(
-    room: Classroom, spec: Assignment, paths: Mapping[str, Path], jobs: int | None, unsafe_local: bool
+    room: Classroom, spec: Assignment, paths: Mapping[str, Path], jobs: int | None, sandbox: Warming
 ) -> tuple[dict[str, Result], list[Outcome]]:
     """Run what is not in the store; the result of each student, and what failed."""
     store = ResultStore(room.results)
@@ -110,7 +119,7 @@ def _run(
     results: dict[str, Result] = {}
     for student, path in paths.items():
         submission = read_submission(path, spec=spec)
-        found = find_result(store, submission, spec, secret=room.secret(), official=not unsafe_local)
+        found = find_result(store, submission, spec, secret=room.secret(), official=not sandbox.unsafe_local)
         if found is not None:
             results[student] = found
             if (f"{student}/{spec.slug}", found.key) not in logged:
@@ -124,10 +133,10 @@ def _run(
     if not left:
         return results, faults
     try:
-        launcher = open_launcher(unsafe_local=unsafe_local)
+        launcher = sandbox.launcher()
     except SandboxMissing as error:
         raise CommandError(f"{error}.", code=ENVIRONMENT) from error
-    with launcher, _progress("running") as progress:
+    with _progress("running") as progress:
         task = progress.add_task("running", total=len(left), said="")
         outcomes = grade_many(left, spec, secret=room.secret(), launcher=launcher, store=store, jobs=jobs)
         try:
@@ -181,16 +190,20 @@ def write(room: Classroom, spec: Assignment, todo: list[Pending]) -> list[str]:
     return [f"nbgrader refused {len(failures)} results of {spec.slug}, first that of {student}: {reason}."]
 
 
-def summarise(room: Classroom, spec: Assignment, results: Mapping[str, Result]) -> None:
-    """Print the mean, and who needs a person."""
+def summarise(room: Classroom, spec: Assignment, results: Mapping[str, Result]) -> str:
+    """Print the mean, and who needs a person; returns what it printed."""
+    lines = []
     if results:
         mean = sum(result.earned for result in results.values()) / len(results)
         most = next(iter(results.values())).points
-        console.print(f"  mean of the automatic part: {mean:.1f} of {most:g} points")
+        lines.append(f"  mean of the automatic part: {mean:.1f} of {most:g} points")
     for kind, group in overview(room, spec).matters().items():
         names = ", ".join(escape(entry.person.student) for entry, _ in group[:LISTED])
         more = f" and {len(group) - LISTED} more" if len(group) > LISTED else ""
-        console.print(f"  [yellow]{kind}[/] ({len(group)}): {names}{more}. {REMEDIES[kind]}", soft_wrap=True)
+        lines.append(f"  [yellow]{kind}[/] ({len(group)}): {names}{more}. {REMEDIES[kind]}")
+    said = "\n".join(lines)
+    console.print(said, soft_wrap=True)
+    return said
 
 
 def _said(student: str, outcome: Outcome) -> str:

@@ -15,6 +15,7 @@ from course_lib.commands.grade import handed_in, run_all, say_what_works, summar
 from course_lib.grading.classroom import Classroom
 from course_lib.grading.commit import Change, Pending, pending
 from course_lib.grading.release import register
+from course_lib.grading.sandbox import Warming
 from course_lib.grading.spec import Assignment
 from course_lib.grading.standing import standings
 
@@ -38,17 +39,17 @@ def run(
     specs = [spec for spec in handed_in(room, slug) if standings(room, spec.slug)]
     if not specs:
         raise CommandError(f"nothing is graded in {room.folder} yet; run `course grade` first")
-    with room.alone("course regrade", waits=say_what_works):
-        problems = [text for spec in specs for text in _regrade(room, spec, jobs, unsafe_local, yes, dry_run)]
+    with room.alone("course regrade", waits=say_what_works), Warming(unsafe_local=unsafe_local) as sandbox:
+        problems = [text for spec in specs for text in _regrade(room, spec, jobs, sandbox, yes, dry_run)]
     if problems:
         raise CommandError(" ".join(problems))
 
 
 def _regrade(
-    room: Classroom, spec: Assignment, jobs: int | None, unsafe_local: bool, yes: bool, dry_run: bool
+    room: Classroom, spec: Assignment, jobs: int | None, sandbox: Warming, yes: bool, dry_run: bool
 ) -> list[str]:
     """Grade one assignment anew; say what could not be done."""
-    results, problems = run_all(room, spec, jobs=jobs, unsafe_local=unsafe_local)
+    results, problems = run_all(room, spec, jobs=jobs, sandbox=sandbox)
     todo = pending(room, spec, results)
     changed = [item for item in todo if item.changes]
     if not changed:

@@ -7,8 +7,8 @@ from pathlib import Path
 from course_lib.commands import ENVIRONMENT, CommandError, console
 from course_lib.commands.choose import chosen, classroom
 from course_lib.grading.classroom import Classroom
+from course_lib.grading.places import ROOT
 from course_lib.grading.sample_class import TRUTH, make_class, same_class
-from course_lib.grading.solution import ROOT
 
 
 def sample_class(

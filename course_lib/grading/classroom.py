@@ -19,8 +19,8 @@ from nbgrader.coursedir import CourseDirectory
 from sqlalchemy.exc import OperationalError
 from traitlets.config import Config, PyFileConfigLoader
 
+from course_lib.grading.places import ROOT
 from course_lib.grading.programs import put_on_path
-from course_lib.grading.solution import ROOT
 
 SECRET_BYTES = 32
 LOCK_SECONDS = 30
@@ -41,11 +41,6 @@ FAULTS = {
 NOTHING_LOST = "Nothing is lost; the same command goes on from here."
 
 put_on_path()
-
-
-def default_class() -> Path:
-    """The folder that COURSE_CLASS names, or ``class/`` beside the course."""
-    return Path(os.environ.get("COURSE_CLASS") or ROOT / "class").resolve()
 
 
 class ClassFault(Exception):

@@ -9,9 +9,11 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import FrameType
 
+import nbgrader.api
 from nbgrader.apps.api import NbGraderAPI
 from sqlalchemy.exc import SAWarning
 
@@ -188,7 +190,7 @@ def commit(classroom: Classroom, spec: Assignment, students: Iterable[str]) -> I
         ClassFault: the gradebook is locked or the disk full; the students not yet yielded keep what they had.
     """
     api = NbGraderAPI(config=classroom.config(), coursedir=classroom.coursedir())
-    with warnings.catch_warnings(), _interrupts_wait() as interrupted:
+    with warnings.catch_warnings(), _one_engine(), _interrupts_wait() as interrupted:
         warnings.simplefilter("ignore", SAWarning)
         for student in students:
             outcome = api.autograde(spec.slug, student)
@@ -208,6 +210,20 @@ def last_words(outcome: Mapping[str, str]) -> str:
 def machine_fault(outcome: Mapping[str, str]) -> ClassFault | None:
     """The fault of the machine for which nbgrader has failed, if it was one: only the system's own errors count."""
     return class_fault("\n".join(SYSTEM_ERROR.findall(outcome["error"] + "\n" + outcome.get("log", ""))))
+
+
+@contextmanager
+def _one_engine() -> Iterator[None]:
+    """Inside, every opening of a gradebook shares an engine, and with it the SQL that is compiled already.
+
+    nbgrader opens the gradebook seven times for each student, and compiles the same statements anew each time.
+    """
+    original = nbgrader.api.create_engine
+    nbgrader.api.create_engine = cache(original)
+    try:
+        yield
+    finally:
+        nbgrader.api.create_engine = original
 
 
 @contextmanager

@@ -159,6 +159,7 @@ class _Grading:
         }
         self.random_seed = int.from_bytes(hmac.digest(secret, submission.sha256.encode(), "sha256")[:7], "big")
         self.public: dict[Attempt, Session] = {}
+        self.hidden: dict[str, ExerciseCases] = {}
 
     def run(self) -> dict[str, Graded]:
         """The best result of each exercise over the attempts that can help it."""
@@ -239,12 +240,18 @@ class _Grading:
         try:
             results = {}
             for exercise in exercises:
-                cases = draw(self.spec, exercise, seed=self.seeds[exercise.name])
-                result = judge(cases, self._outside(session.ask), source=self._source(exercise, attempt))
+                source = self._source(exercise, attempt)
+                result = judge(self._hidden_cases(exercise), self._outside(session.ask), source=source)
                 results[exercise.name] = Graded(result, attempt, session.errors)
             return results
         finally:
             session.close()
+
+    def _hidden_cases(self, exercise: Exercise) -> ExerciseCases:
+        """The exercise's cases for this submission, the same in each attempt."""
+        if exercise.name not in self.hidden:
+            self.hidden[exercise.name] = draw(self.spec, exercise, seed=self.seeds[exercise.name])
+        return self.hidden[exercise.name]
 
     def _open(self, attempt: Attempt) -> Session:
         with _elsewhere():

@@ -108,13 +108,13 @@ class CommitResults(NbGraderPreprocessor):
 
     def _launcher(self) -> Any:
         """The runner of this run of Autograde: started at the first submission that needs it, ended with the run."""
-        from course_lib.grading.sandbox import open_launcher
+        from course_lib.grading.sandbox import Warming
 
         converter = self.parent.parent
-        if not hasattr(converter, "course_launcher"):
-            converter.course_launcher = open_launcher(unsafe_local=self.unsafe_local)
-            weakref.finalize(converter, converter.course_launcher.close)
-        return converter.course_launcher
+        if not hasattr(converter, "course_sandbox"):
+            converter.course_sandbox = Warming(unsafe_local=self.unsafe_local)
+            weakref.finalize(converter, converter.course_sandbox.close)
+        return converter.course_sandbox.launcher()
 
 
 class SaveGrades(NbGraderPreprocessor):

@@ -28,7 +28,8 @@ from traitlets.config import Config
 from course_lib.check import cases
 from course_lib.grading.classroom import Classroom, class_fault
 from course_lib.grading.draw import public_cases
-from course_lib.grading.solution import ROOT, grade_id, is_answer, read_solution
+from course_lib.grading.places import ROOT
+from course_lib.grading.solution import grade_id, is_answer, read_solution
 from course_lib.grading.spec import Assignment, SpecError, assignment
 
 INSTRUCTOR_TAG = "instructor-only"

@@ -12,13 +12,16 @@ import platform
 import secrets
 import shutil
 import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from course_lib.check.probe import Probe, Reply
 from course_lib.grading.limits import MIB, Limits
+from course_lib.grading.places import ROOT
 from course_lib.grading.session import Budget, Launcher, RunnerFault, Session, local
-from course_lib.grading.solution import ROOT
 from course_lib.grading.walls import environment, first_command, inside, walls
 
 INSTALL = "install bubblewrap (Debian, Ubuntu: apt install bubblewrap)"
@@ -43,24 +46,55 @@ class Protection:
     remedy: str = ""
 
 
-def open_launcher(*, unsafe_local: bool = False) -> Launcher:
-    """The launcher for grading, tried out.
+class Warming:
+    """The launcher for grading: its runner may start while other things are done, and is tried out at first need.
 
     Args:
         unsafe_local: run students' code without a sandbox, as you; each result says so.
-
-    Raises:
-        SandboxMissing: a protection does not hold and ``unsafe_local`` was not given.
     """
-    if unsafe_local:
-        return local()
-    launcher = sandboxed()
-    broken = [p for p in protections(launcher) if not p.ok]
-    if broken:
-        launcher.close()
-        said = "; ".join(f"{p.name}: {p.detail} ({p.remedy})" for p in broken[:3])
-        raise SandboxMissing(f"{said}. To grade without these protections, say --unsafe-local: each result is marked")
-    return launcher
+
+    def __init__(self, *, unsafe_local: bool = False) -> None:
+        self.unsafe_local = unsafe_local
+        self._made: Launcher | None = None
+        self._tried = unsafe_local
+
+    def start(self) -> None:
+        """Begin to start the runner, where there can be one; whatever is missing is said by :meth:`launcher`."""
+        with suppress(SandboxMissing):
+            self._launcher().start()
+
+    def launcher(self) -> Launcher:
+        """The launcher, tried out.
+
+        Raises:
+            SandboxMissing: a protection does not hold and ``unsafe_local`` was not given.
+        """
+        launcher = self._launcher()
+        if not self._tried:
+            broken = [p for p in protections(launcher) if not p.ok]
+            if broken:
+                self.close()
+                said = "; ".join(f"{p.name}: {p.detail} ({p.remedy})" for p in broken[:3])
+                remedy = "To grade without these protections, say --unsafe-local: each result is marked"
+                raise SandboxMissing(f"{said}. {remedy}")
+            self._tried = True
+        return launcher
+
+    def close(self) -> None:
+        """End the runner with all its slots."""
+        if self._made is not None:
+            self._made.close()
+
+    def __enter__(self) -> Warming:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _launcher(self) -> Launcher:
+        if self._made is None:
+            self._made = local() if self.unsafe_local else sandboxed()
+        return self._made
 
 
 def sandboxed() -> Launcher:
@@ -99,29 +133,43 @@ def protections(launcher: Launcher | None = None) -> list[Protection]:
 
 
 def _attack(launcher: Launcher) -> list[Protection]:
+    """All attacks side by side, each kind in a session of its own."""
     limits = replace(Limits(), memory_bytes=300 * MIB)
     budget = Budget(120.0)
 
-    def open_session() -> Session:
-        return launcher.session([("attacks", ATTACKS)], limits=limits, budget=budget)
+    @contextmanager
+    def open_session() -> Iterator[Session]:
+        session = launcher.session([("attacks", ATTACKS)], limits=limits, budget=budget)
+        try:
+            yield session
+        finally:
+            session.close()
 
-    session, neighbour = open_session(), open_session()
-    try:
-        found = [_try(session, name, target, args) for name, target, args in _attempts()]
-        name = f"course-doctor-{secrets.token_hex(8)}"
-        session.ask(Probe(target="leave_traces", args=(name,)))
-        seen = neighbour.ask(Probe(target="find_traces", args=(name,)))
-        session.ask(Probe(target="remove_traces", args=(name,)))
-        found.append(_protection("slots are apart", seen))
-        found += [
-            _limit("memory", session, "fill_memory", {"memory"}),
-            _limit("processes", session, "fork_for_ever", {"died", "raised"}),
-            _limit("wall time", session, "hang", {"timeout"}),
+    def attempts() -> list[Protection]:
+        with open_session() as session:
+            return [_try(session, name, target, args) for name, target, args in _attempts()]
+
+    def neighbours() -> list[Protection]:
+        with open_session() as session, open_session() as neighbour:
+            name = f"course-doctor-{secrets.token_hex(8)}"
+            session.ask(Probe(target="leave_traces", args=(name,)))
+            seen = neighbour.ask(Probe(target="find_traces", args=(name,)))
+            session.ask(Probe(target="remove_traces", args=(name,)))
+            return [_protection("slots are apart", seen)]
+
+    def limit(name: str, target: str, kinds: set[str]) -> list[Protection]:
+        with open_session() as session:
+            return [_limit(name, session, target, kinds)]
+
+    with ThreadPoolExecutor() as pool:
+        groups = [
+            pool.submit(attempts),
+            pool.submit(neighbours),
+            pool.submit(limit, "memory", "fill_memory", {"memory"}),
+            pool.submit(limit, "processes", "fork_for_ever", {"died", "raised"}),
+            pool.submit(limit, "wall time", "hang", {"timeout"}),
         ]
-        return found
-    finally:
-        session.close()
-        neighbour.close()
+        return [protection for group in groups for protection in group.result()]
 
 
 def _attempts() -> list[tuple[str, str, tuple[str, ...]]]:

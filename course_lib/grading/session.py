@@ -103,6 +103,7 @@ class Launcher:
         self._lock = threading.Lock()
         self._closed = False
         self._process: subprocess.Popen[bytes] | None = None
+        self._starting: socket.socket | None = None
         self._control: socket.socket | None = None
         self._complaints: IO[bytes] | None = None
 
@@ -159,11 +160,29 @@ class Launcher:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def start(self) -> None:
+        """Begin to start the runner, and do not wait for it: the first slot does."""
+        with self._lock:
+            if self._starting is None and self._control is None and not self._closed:
+                self._starting = self._spawn()
+
     def _running(self) -> socket.socket:
         if self._closed:
             raise RunnerFault("grading was stopped")
         if self._control is not None and self._process is not None and self._process.poll() is None:
             return self._control
+        ours, self._starting = self._starting or self._spawn(), None
+        try:
+            wire.receive(ours, limit=1000, deadline=time.monotonic() + START_SECONDS)
+        except (wire.Closed, wire.Late) as error:
+            ours.close()
+            self._stop()
+            raise RunnerFault(f"the runner does not start: {self._complaint() or error}") from error
+        self._control = ours
+        return ours
+
+    def _spawn(self) -> socket.socket:
+        """A runner's process; it says on the socket when it is ready."""
         ours, theirs = socket.socketpair()
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process
         with theirs:
@@ -177,13 +196,6 @@ class Launcher:
                 cwd="/",
                 start_new_session=True,
             )
-        try:
-            wire.receive(ours, limit=1000, deadline=time.monotonic() + START_SECONDS)
-        except (wire.Closed, wire.Late) as error:
-            ours.close()
-            self._stop()
-            raise RunnerFault(f"the runner does not start: {self._complaint() or error}") from error
-        self._control = ours
         return ours
 
     def _discard(self, control: socket.socket | None) -> None:
@@ -193,12 +205,13 @@ class Launcher:
                 self._stop()
 
     def _stop(self) -> None:
-        if self._control is not None:
-            self._control.close()
+        for connection in (self._starting, self._control):
+            if connection is not None:
+                connection.close()
         if self._process is not None:
             self._process.kill()
             self._process.wait()
-        self._process = self._control = None
+        self._process = self._starting = self._control = None
 
     def _complaint(self) -> str:
         """The end of what the runner wrote to its standard error."""

@@ -15,9 +15,9 @@ from typing import Any
 import jupytext
 from nbformat import NotebookNode
 
+from course_lib.grading.places import ROOT
 from course_lib.grading.spec import Assignment, Misconception, SpecError, assignment
 
-ROOT = Path(__file__).resolve().parents[2]
 MARKER = re.compile(r"^[ \t]*### (BEGIN|END) SOLUTION[ \t]*\n?", re.MULTILINE)
 ANSWER = re.compile(
     r"^([ \t]*)### BEGIN SOLUTION[ \t]*\n.*?^[ \t]*### END SOLUTION[ \t]*(?:\n|\Z)", re.MULTILINE | re.DOTALL

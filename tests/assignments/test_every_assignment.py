@@ -18,8 +18,8 @@ from course_lib.check.judge import ExerciseCases, ExerciseResult, judge
 from course_lib.grading.draw import PUBLIC_SEED, draw, wrong_namespace
 from course_lib.grading.kill_table import ask_here, judge_source, kill_table
 from course_lib.grading.mutants import mutants
+from course_lib.grading.places import ROOT
 from course_lib.grading.solution import (
-    ROOT,
     answers,
     given_cells,
     grade_id,

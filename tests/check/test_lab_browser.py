@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, expect
 
-from course_lib.grading.solution import ROOT, answers, wrong_source
+from course_lib.grading.places import ROOT
+from course_lib.grading.solution import answers, wrong_source
 from course_lib.grading.spec import Misconception, assignment
 from tests.browser import Traffic, launch_browser, watch
 from tests.check.jupyterlab import DARK, LIGHT, Notebook, serve_lab

@@ -10,7 +10,8 @@ from course_lib.check import check
 from course_lib.check.report import render_html
 from course_lib.check.student import Report
 from course_lib.grading.draw import wrong_namespace
-from course_lib.grading.solution import ROOT, namespace, stub
+from course_lib.grading.places import ROOT
+from course_lib.grading.solution import namespace, stub
 from course_lib.grading.spec import Assignment, Exercise, Misconception, assignments
 
 exercises = pytest.mark.parametrize(

@@ -10,7 +10,8 @@ import nbformat
 import pytest
 from nbgrader.validator import Validator
 
-from course_lib.grading.solution import ROOT, answers, grade_id, wrong_source
+from course_lib.grading.places import ROOT
+from course_lib.grading.solution import answers, grade_id, wrong_source
 from course_lib.grading.spec import assignment
 
 pytestmark = pytest.mark.slow

@@ -22,10 +22,10 @@ from course_lib.commands import inspect as inspect_command
 from course_lib.grading import classroom as classrooms
 from course_lib.grading import commit as committing
 from course_lib.grading.parallel import Outcome
+from course_lib.grading.places import ROOT
 from course_lib.grading.results import ResultStore
 from course_lib.grading.sample_class import expected_points
-from course_lib.grading.sandbox import Protection, SandboxMissing
-from course_lib.grading.solution import ROOT
+from course_lib.grading.sandbox import Protection, SandboxMissing, Warming
 from course_lib.grading.standing import standings
 from tests.grading.class_fixtures import Made
 from tests.grading.classes import SLUG, SPEC, Course, sample
@@ -33,7 +33,8 @@ from tests.grading.classes import SLUG, SPEC, Course, sample
 
 def no_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever opens a sandbox fails."""
-    monkeypatch.setattr(grade_command, "open_launcher", lambda **_: pytest.fail("nothing had to be run"))
+    monkeypatch.setattr(Warming, "start", lambda _: None)
+    monkeypatch.setattr(Warming, "launcher", lambda _: pytest.fail("nothing had to be run"))
 
 
 def test_help_takes_less_than_a_second_of_work_and_names_every_command() -> None:
@@ -76,10 +77,10 @@ def test_a_missing_protection_is_named_with_its_remedy(
     room = handed_in.room
     shutil.rmtree(room.results)
 
-    def refuse(**_: object) -> None:
+    def refuse(_: Warming) -> None:
         raise SandboxMissing("bubblewrap is not there; install it. To grade without, say --unsafe-local")
 
-    monkeypatch.setattr(grade_command, "open_launcher", refuse)
+    monkeypatch.setattr(Warming, "launcher", refuse)
     code, said = course("grade", SLUG, "--class", room.folder)
     assert code == ENVIRONMENT and "bubblewrap is not there" in said and "--unsafe-local" in said
     assert standings(room, SLUG) == {}
@@ -103,7 +104,7 @@ def test_stored_results_are_written_and_a_second_run_writes_nothing(
         assert standing.score == sum(expected_points(SPEC, handed_in.plans[student]).values())
     logged = {entry["submission"] for entry in ResultStore(handed_in.room.results).log()}
     assert logged == {f"{student}/{SLUG}" for student in handed_in.plans}
-    code, said = course("grade", SLUG, "--class", handed_in.room.folder)
+    code, said = course("grade", "--class", handed_in.room.folder)
     assert code == DONE and "the gradebook is up to date" in said
 
 
@@ -148,6 +149,50 @@ def test_a_gradebook_that_is_locked_while_scores_are_written_gets_the_rest_later
         assert standing.score == sum(expected_points(SPEC, handed_in.plans[student]).values())
 
 
+@pytest.mark.parametrize("touched", ["submission", "gradebook", "secret", "result", "page"])
+def test_where_nothing_has_changed_a_run_says_what_the_last_one_said_and_where_anything_has_it_looks(
+    course: Course, handed_in: Made, monkeypatch: pytest.MonkeyPatch, touched: str
+) -> None:
+    no_runs(monkeypatch)
+    room = handed_in.room
+    _, first = course("grade", SLUG, "--class", room.folder)
+    monkeypatch.setattr(grade_command, "run", lambda *_, **__: pytest.fail("nothing had changed"))
+    code, again = course("grade", SLUG, "--class", room.folder)
+    mean = "mean of the automatic part"
+    assert code == DONE and "nothing has changed" in again
+    assert again[again.index(mean) :] == first[first.index(mean) :]
+
+    student = handed_in.student(wrote="right")
+    path = {
+        "submission": room.submitted(student, SLUG) / f"{SPEC.notebook}.ipynb",
+        "gradebook": room.gradebook_file,
+        "secret": room.folder / "secret.key",
+        "result": next(room.results.rglob("*.json")),
+        "page": room.autograded(student, SLUG) / f"{SPEC.notebook}.ipynb",
+    }[touched]
+    path.write_bytes(path.read_bytes() + b" ")
+    looked = []
+    monkeypatch.setattr(grade_command, "run", lambda *_, **__: looked.append(1))
+    course("grade", SLUG, "--class", room.folder)
+    assert looked
+
+
+def test_a_run_that_could_not_do_everything_is_not_remembered_as_complete(
+    course: Course, graded: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = graded.room.submitted(graded.student(wrote="right"), SLUG) / f"{SPEC.notebook}.ipynb"
+    path.write_text(path.read_text().replace("weights @ embeddings", "weights @ embeddings + 0"))
+
+    def fail(submissions: dict[str, Path], *_: object, **__: object) -> Iterator[Outcome]:
+        yield from (Outcome(name, None, fault="the disk is full") for name in submissions)
+
+    monkeypatch.setattr(Warming, "launcher", lambda _: None)
+    monkeypatch.setattr(grade_command, "grade_many", fail)
+    for _ in range(2):
+        code, said = course("grade", SLUG, "--class", graded.room.folder)
+        assert code == ATTENTION and "the disk is full" in said
+
+
 def test_a_graded_notebook_that_was_cut_off_while_it_was_written_is_written_again(
     course: Course, graded: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,14 +235,10 @@ def test_a_submission_that_this_machine_cannot_run_keeps_its_score(
     path = room.submitted(student, SLUG) / f"{SPEC.notebook}.ipynb"
     path.write_text(path.read_text().replace("weights @ embeddings", "weights @ embeddings + 0"))
 
-    class Nothing:
-        def __enter__(self) -> None: ...
-        def __exit__(self, *_: object) -> None: ...
-
     def fail(submissions: dict[str, Path], *_: object, **__: object) -> Iterator[Outcome]:
         yield from (Outcome(name, None, fault="the runner has gone") for name in submissions)
 
-    monkeypatch.setattr(grade_command, "open_launcher", lambda **_: Nothing())
+    monkeypatch.setattr(Warming, "launcher", lambda _: None)
     monkeypatch.setattr(grade_command, "grade_many", fail)
     code, said = course("grade", SLUG, "--class", room.folder)
     assert code == ATTENTION and f"{student}/{SLUG}: the runner has gone. Run" in said

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from course_lib.grading.export import COLUMNS, guarded, write_gradebook
-from course_lib.grading.solution import ROOT
+from course_lib.grading.places import ROOT
 from course_lib.grading.standing import standings
 from tests.grading.class_fixtures import Made
 from tests.grading.classes import SLUG, SPEC

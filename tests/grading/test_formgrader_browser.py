@@ -17,8 +17,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from course_lib.commands.grade import run as course_grade
 from course_lib.grading.classroom import Classroom
+from course_lib.grading.places import ROOT
 from course_lib.grading.sample_class import Plan, expected_points
-from course_lib.grading.solution import ROOT
 from course_lib.grading.standing import standings
 from tests.browser import launch_browser
 from tests.grading.classes import SLUG, SPEC, sample

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 import pytest
 
 from course_lib.commands import ATTENTION, DONE, USAGE
-from course_lib.commands import grade as grade_command
 from course_lib.commands import regrade as regrade_command
 from course_lib.grading import keys
 from course_lib.grading.sample_class import expected_points
+from course_lib.grading.sandbox import Warming
 from course_lib.grading.standing import Standing, standings
 from tests.grading.class_fixtures import Made
 from tests.grading.classes import SLUG, SPEC, Course, store_result
@@ -22,7 +22,8 @@ CELL = f"check-{FIRST}"
 
 def new_rubric(made: Made, monkeypatch: pytest.MonkeyPatch, lost: Mapping[str, float]) -> None:
     """As if the spec were another one: these students now earn so much less in the first exercise."""
-    monkeypatch.setattr(grade_command, "open_launcher", lambda **_: pytest.fail("nothing had to be run"))
+    monkeypatch.setattr(Warming, "launcher", lambda _: pytest.fail("nothing had to be run"))
+    monkeypatch.setattr(Warming, "start", lambda _: None)
     monkeypatch.setattr(keys, "_spec_hash", lambda slug: "another")
     for student, plan in made.plans.items():
         points = expected_points(SPEC, plan)
@@ -112,7 +113,8 @@ def test_points_that_a_person_gave_stay_and_the_table_says_so(
 def test_a_score_changed_by_hand_in_the_database_is_named_as_such(
     course: Course, graded: Made, student: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(grade_command, "open_launcher", lambda **_: pytest.fail("nothing had to be run"))
+    monkeypatch.setattr(Warming, "launcher", lambda _: pytest.fail("nothing had to be run"))
+    monkeypatch.setattr(Warming, "start", lambda _: None)
     with graded.room.gradebook() as gradebook:
         gradebook.find_grade(CELL, SPEC.notebook, SLUG, student).auto_score = 0.25
         gradebook.db.commit()

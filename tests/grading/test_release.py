@@ -16,8 +16,9 @@ from course_lib.check import cases
 from course_lib.check.judge import ExerciseCases
 from course_lib.grading import release as releasing
 from course_lib.grading.draw import public_cases
+from course_lib.grading.places import ROOT
 from course_lib.grading.release import ReleaseError, check_release, grade_cells, register, release, source_notebook
-from course_lib.grading.solution import ROOT, grade_id, is_answer, read_solution
+from course_lib.grading.solution import grade_id, is_answer, read_solution
 from course_lib.grading.spec import Assignment, SpecError, assignment, assignments
 from tests.grading.class_fixtures import Made
 from tests.grading.classes import SLUG, SPEC

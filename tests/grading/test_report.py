@@ -25,9 +25,9 @@ from course_lib.grading.overview import (
     Overview,
     overview,
 )
+from course_lib.grading.places import ROOT
 from course_lib.grading.report import class_report, histogram, share
 from course_lib.grading.results import ExerciseScore, LineScore, Result
-from course_lib.grading.solution import ROOT
 from course_lib.grading.standing import CellGrade, Person, Standing
 from tests.browser import launch_browser, watch
 from tests.grading.class_fixtures import Made

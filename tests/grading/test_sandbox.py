@@ -11,7 +11,7 @@ import pytest
 from course_lib.check.probe import Probe
 from course_lib.grading import sandbox, walls
 from course_lib.grading.limits import MIB, Limits
-from course_lib.grading.sandbox import Protection, SandboxMissing, open_launcher, protections
+from course_lib.grading.sandbox import Protection, SandboxMissing, Warming, protections
 from course_lib.grading.session import Budget, Launcher
 
 
@@ -114,13 +114,13 @@ def test_the_installation_and_nothing_above_it_is_visible() -> None:
 def test_without_bubblewrap_grading_is_refused_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sandbox.shutil, "which", lambda name: None)
     with pytest.raises(SandboxMissing, match="apt install bubblewrap"):
-        open_launcher()
+        Warming().launcher()
     assert [p.ok for p in protections()] == [False]
-    assert open_launcher(unsafe_local=True).name == "unsafe-local"
+    assert Warming(unsafe_local=True).launcher().name == "unsafe-local"
 
 
 def test_a_broken_protection_refuses_grading(monkeypatch: pytest.MonkeyPatch) -> None:
     broken = [Protection("no network", False, "opened AF_INET", "do not grade here")]
     monkeypatch.setattr(sandbox, "protections", lambda launcher: broken)
     with pytest.raises(SandboxMissing, match=r"no network: opened AF_INET .*--unsafe-local"):
-        open_launcher()
+        Warming().launcher()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from course_lib.grading.places import ROOT
 from course_lib.grading.results import to_json
-from course_lib.grading.solution import ROOT
 from tests.grading.hostile.conftest import Attack
 
 IMPORTS = {
