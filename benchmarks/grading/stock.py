@@ -16,9 +16,10 @@ from pathlib import Path
 import nbformat
 
 from course_lib.check.cases import FILE_NAME
+from course_lib.grading.places import ROOT
 from course_lib.grading.release import grade_cells, source_notebook
 from course_lib.grading.sample_class import Plan, submission
-from course_lib.grading.solution import ROOT, grade_id
+from course_lib.grading.solution import grade_id
 from course_lib.grading.spec import Assignment
 
 ASSERTIONS = """
