@@ -124,6 +124,55 @@ def demo(
 
 
 @app.command(rich_help_panel=GRADE)
+def collect(
+    slug: Annotated[str, typer.Argument(metavar="ASSIGNMENT", help="Such as 04-attention-layer.")],
+    source: Annotated[Path, typer.Argument(metavar="FROM", help="A folder, or a zip archive as it was downloaded.")],
+    folder: ClassFolder = None,
+    kind: Annotated[
+        str | None,
+        typer.Option("--from", metavar="KIND", help="folder, moodle, canvas or exchange. Default: found out."),
+    ] = None,
+    roster: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="CSV", help="A list of the class, for who is not in the gradebook or is called otherwise."
+        ),
+    ] = None,
+    new_students: Annotated[
+        bool, typer.Option("--new-students", help="Take a name that nobody in the class has for a new student's id.")
+    ] = False,
+    replace: Annotated[
+        bool,
+        typer.Option("--replace", help="Take in what differs from what is there; the old one is kept in earlier/."),
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Take in without asking.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be taken in; write nothing.")] = False,
+) -> None:
+    """Take in what students handed in: a folder, Moodle's or Canvas' download, nbgrader's exchange.
+
+    First a table says whose each file is, when it was handed in, and what was not understood and why; then you are
+    asked. Students are found by id, login, e-mail address or name in the gradebook and in the list that `--roster`
+    names: any CSV with headings, Moodle's grading worksheet, or the gradebook that Canvas exports. Nobody is guessed,
+    and nothing is overwritten. Exit code 1 says that files are left.
+    """
+    from course_lib.commands.collect import run
+
+    if yes and dry_run:
+        raise CommandError("give --yes or --dry-run, not both", code=USAGE)
+    run(
+        slug,
+        source,
+        folder=folder,
+        kind=kind,
+        roster=roster,
+        new_students=new_students,
+        replace=replace,
+        yes=yes,
+        dry_run=dry_run,
+    )
+
+
+@app.command(rich_help_panel=GRADE)
 def grade(
     slug: Slug = None,
     folder: ClassFolder = None,

@@ -7,10 +7,8 @@ import os
 import resource
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +17,6 @@ import pytest
 from course_lib.commands import ATTENTION, DONE, ENVIRONMENT, FAULT, INTERRUPTED, USAGE
 from course_lib.commands import grade as grade_command
 from course_lib.commands import inspect as inspect_command
-from course_lib.grading import classroom as classrooms
 from course_lib.grading import commit as committing
 from course_lib.grading.parallel import Outcome
 from course_lib.grading.places import ROOT
@@ -42,7 +39,8 @@ def test_help_takes_less_than_a_second_of_work_and_names_every_command() -> None
     command = [sys.executable, "-c", "from course_lib.cli import main; main()", "--help"]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     after = resource.getrusage(resource.RUSAGE_CHILDREN)  # not the wall's time: the machine may be busy
-    for name in ("release", "sample-class", "demo", "grade", "feedback", "report", "export", "kill-table", "doctor"):
+    prepare, look = ("release", "sample-class", "demo"), ("kill-table", "doctor", "audit")
+    for name in (*prepare, "collect", "grade", "regrade", "feedback", "report", "export", *look):
         assert f" {name} " in said
     assert "Exit codes" in said
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1
@@ -108,47 +106,6 @@ def test_stored_results_are_written_and_a_second_run_writes_nothing(
     assert code == DONE and "the gradebook is up to date" in said
 
 
-def test_a_gradebook_that_another_program_keeps_locked_is_waited_for_and_then_named(
-    course: Course, handed_in: Made, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    no_runs(monkeypatch)
-    monkeypatch.setattr(classrooms, "LOCK_SECONDS", 0.5)
-    room = handed_in.room
-    holder = sqlite3.connect(room.gradebook_file, isolation_level=None)
-    holder.execute("BEGIN EXCLUSIVE")
-    code, said = course("grade", SLUG, "--class", room.folder)
-    assert code == ATTENTION and "locked" in said and "goes on from here" in said and "Traceback" not in said
-    holder.execute("ROLLBACK")
-    assert course("grade", SLUG, "--class", room.folder)[0] == DONE
-    assert len(standings(room, SLUG)) == 8
-
-
-def test_a_gradebook_that_is_locked_while_scores_are_written_gets_the_rest_later(
-    course: Course, handed_in: Made, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    no_runs(monkeypatch)
-    monkeypatch.setattr(classrooms, "LOCK_SECONDS", 0.5)
-    room = handed_in.room
-    holder = sqlite3.connect(room.gradebook_file, isolation_level=None)
-    original = committing.NbGraderAPI.autograde
-    calls = []
-
-    def lock_before_the_third(self: object, *words: str) -> object:
-        calls.append(words)
-        if len(calls) == 3:
-            holder.execute("BEGIN IMMEDIATE")
-        return original(self, *words)
-
-    monkeypatch.setattr(committing.NbGraderAPI, "autograde", lock_before_the_third)
-    code, said = course("grade", SLUG, "--class", room.folder)
-    assert code == ATTENTION and "2 of 8 scores" in said and "locked" in said and len(calls) == 3
-    holder.execute("ROLLBACK")
-    assert course("grade", SLUG, "--class", room.folder)[0] == DONE
-    assert len(calls) == 9
-    for student, standing in standings(room, SLUG).items():
-        assert standing.score == sum(expected_points(SPEC, handed_in.plans[student]).values())
-
-
 @pytest.mark.parametrize("touched", ["submission", "gradebook", "secret", "result", "page"])
 def test_where_nothing_has_changed_a_run_says_what_the_last_one_said_and_where_anything_has_it_looks(
     course: Course, handed_in: Made, monkeypatch: pytest.MonkeyPatch, touched: str
@@ -191,40 +148,6 @@ def test_a_run_that_could_not_do_everything_is_not_remembered_as_complete(
     for _ in range(2):
         code, said = course("grade", SLUG, "--class", graded.room.folder)
         assert code == ATTENTION and "the disk is full" in said
-
-
-def test_a_graded_notebook_that_was_cut_off_while_it_was_written_is_written_again(
-    course: Course, graded: Made, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    no_runs(monkeypatch)
-    room, student = graded.room, graded.student(wrote="right")
-    path = room.autograded(student, SLUG) / f"{SPEC.notebook}.ipynb"
-    whole = path.read_bytes()
-    path.chmod(0o644)
-    path.write_bytes(whole[: len(whole) // 2])
-    assert course("grade", SLUG, "--class", room.folder)[0] == DONE
-    assert path.read_bytes() == whole
-
-
-def test_a_second_command_waits_for_the_first_and_says_so(
-    course: Course, graded: Made, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    no_runs(monkeypatch)
-    room = graded.room
-    inside, waited = threading.Event(), threading.Event()
-
-    def work() -> None:
-        with room.alone("course grade", waits=lambda _: None):
-            inside.set()
-            waited.wait(30)
-
-    other = threading.Thread(target=work)
-    other.start()
-    inside.wait(30)
-    threading.Timer(0.3, waited.set).start()
-    code, said = course("grade", SLUG, "--class", room.folder)
-    other.join()
-    assert code == DONE and "waiting: course grade, process" in said and "up to date" in said
 
 
 def test_a_submission_that_this_machine_cannot_run_keeps_its_score(

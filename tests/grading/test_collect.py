@@ -1,0 +1,545 @@
+"""What instructors really have is taken into the class: each file its student's, or a reason why not; no guesses."""
+
+from __future__ import annotations
+
+import csv
+import os
+import struct
+import subprocess
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from nbgrader.utils import parse_utc
+
+from course_lib.commands import ATTENTION, DONE, USAGE
+from course_lib.commands import collect as collect_command
+from course_lib.grading.classroom import Classroom
+from course_lib.grading.intake import archive as archives
+from course_lib.grading.intake.archive import Entry
+from course_lib.grading.intake.names import detect, read_claim
+from course_lib.grading.intake.roster import folded
+from course_lib.grading.standing import handed_in_at, people
+from tests.grading.class_fixtures import Made
+from tests.grading.classes import SLUG, SPEC, Course
+
+NAME = f"{SPEC.notebook}.ipynb"
+SYMLINK, FIFO = 0o120777, 0o010644
+
+
+@dataclass(frozen=True)
+class Class:
+    """A class with names in the gradebook and nothing handed in, and notebooks to hand in."""
+
+    room: Classroom
+    students: list[str]
+    names: Mapping[str, tuple[str, str]]
+    notebooks: Mapping[str, bytes]
+
+    def taken(self) -> dict[str, bytes]:
+        """The notebooks in ``submitted/``, by student."""
+        return {s: (self.room.submitted(s, SLUG) / NAME).read_bytes() for s in self.room.students(SLUG)}
+
+
+@pytest.fixture
+def new(handed_in: Made, tmp_path: Path) -> Class:
+    """Eight students whose notebooks are elsewhere."""
+    room = handed_in.room
+    notebooks = {s: (room.submitted(s, SLUG) / NAME).read_bytes() for s in handed_in.plans}
+    names = {s: (plan.first_name, plan.last_name) for s, plan in handed_in.plans.items()}
+    (room.folder / "submitted").rename(tmp_path / "gone")
+    return Class(room, sorted(notebooks), names, notebooks)
+
+
+def zipped(path: Path, files: Mapping[str, bytes]) -> Path:
+    """A zip archive as a system makes it."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return path
+
+
+def unpacked(folder: Path, files: Mapping[str, bytes]) -> Path:
+    """The same as a folder."""
+    for name, data in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return folder
+
+
+def moodle(new: Class, *, folders: bool = True, ending: str = "_") -> dict[str, bytes]:
+    """Names as Moodle gives them: one folder for each student, or none."""
+    between = f"{ending}/" if folders else "_"
+    return {
+        f"{' '.join(new.names[s]).replace('_', ' ')}_{1000 + n}_assignsubmission_file{between}{NAME}": data
+        for n, (s, data) in enumerate(new.notebooks.items())
+    }
+
+
+def canvas(new: Class, *, late: str = "") -> dict[str, bytes]:
+    """Names as Canvas gives them: the sortable name in small letters, letters and digits only."""
+    files = {}
+    for number, (student, data) in enumerate(new.notebooks.items()):
+        first, last = new.names[student]
+        name = "".join(c for c in f"{last}, {first}".lower() if c.isalnum() or c == "_")
+        mark = "_LATE" if student == late else ""
+        files[f"{name}{mark}_{500 + number}_{90210 + number}_{NAME}"] = data
+    return files
+
+
+def collected(course: Course, new: Class, source: Path, *more: str | Path) -> tuple[int, str]:
+    return course("collect", SLUG, source, "--class", new.room.folder, *more)
+
+
+@pytest.mark.parametrize("ending", ["_", ""])
+@pytest.mark.parametrize("folders", [True, False])
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_moodle_download_is_taken_in_by_name(
+    course: Course, new: Class, tmp_path: Path, folders: bool, ending: str, packed: bool
+) -> None:
+    files = moodle(new, folders=folders, ending=ending)
+    source = zipped(tmp_path / "m.zip", files) if packed else unpacked(tmp_path / "m", files)
+    code, said = collected(course, new, source, "--yes")
+    assert code == DONE and "read as a Moodle download" in said
+    assert new.taken() == new.notebooks
+
+
+def test_a_canvas_download_is_taken_in_and_its_late_mark_is_told(course: Course, new: Class, tmp_path: Path) -> None:
+    source = zipped(tmp_path / "submissions.zip", canvas(new, late=new.students[2]))
+    code, said = collected(course, new, source, "--yes")
+    assert code == DONE and "read as a Canvas download" in said and "late, and Canvas does not say when" in said
+    assert new.taken() == new.notebooks
+
+
+def test_of_several_hand_ins_in_canvas_the_last_counts(course: Course, new: Class, tmp_path: Path) -> None:
+    files = canvas(new)
+    first = next(iter(files))
+    stem = first.removesuffix(".ipynb")
+    old, files[first] = files[first], b"{}"
+    files |= {f"{stem}-1.ipynb": b"[]", f"{stem}-2.ipynb": old}
+    code, said = collected(course, new, zipped(tmp_path / "c.zip", files), "--yes")
+    assert code == DONE and said.count("handed in again later") == 2
+    assert new.taken() == new.notebooks
+
+
+def test_an_anonymous_canvas_download_names_the_remedy(course: Course, new: Class, tmp_path: Path) -> None:
+    files = {f"{late}anon_x{n}Yz_{n}_{NAME}": b"{}" for n, late in enumerate(("", "LATE_", ""))}
+    code, said = collected(course, new, zipped(tmp_path / "c.zip", files), "--yes")
+    assert code == ATTENTION and said.count("let Canvas show the names") == 3 and new.taken() == {}
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["{id}.ipynb", "{id}_" + NAME, f"{SLUG} {{id}}.ipynb", "{id}/" + NAME, "{id}/" + SLUG + "/" + NAME, "{mail}.ipynb"],
+)
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_folder_of_notebooks_is_taken_in_by_id(
+    course: Course, new: Class, tmp_path: Path, form: str, packed: bool
+) -> None:
+    files = {form.format(id=s, mail=f"{s}@EXAMPLE.edu"): data for s, data in new.notebooks.items()}
+    source = zipped(tmp_path / "f.zip", files) if packed else unpacked(tmp_path / "f", files)
+    code, said = collected(course, new, source, "--yes")
+    assert code == DONE and "read as a folder of notebooks" in said
+    assert new.taken() == new.notebooks
+
+
+def test_a_folder_of_submissions_keeps_their_times(course: Course, new: Class, tmp_path: Path) -> None:
+    student = new.students[0]
+    time = b"2026-03-05 17:30:00.000000 UTC\n"
+    files = {f"{student}/{NAME}": new.notebooks[student], f"{student}/timestamp.txt": time}
+    code, said = collected(course, new, unpacked(tmp_path / "f", files), "--yes")
+    assert code == DONE and "2026-03-05 17:30" in said
+    assert handed_in_at(new.room, student, SLUG) == datetime(2026, 3, 5, 17, 30)
+
+
+def exchange(new: Class, root: Path, *, course: str = "cs") -> Path:
+    """An exchange in which the first student handed in twice and the last for something else."""
+    inbound = root / course / "inbound"
+    for number, (student, data) in enumerate(new.notebooks.items()):
+        time = f"2026-03-0{number + 1} 10:00:00.250000 UTC"
+        slug = SLUG if number < 7 else "01-sequences"
+        folder = f"{student}+{slug}+{time}+{number:x}abc"
+        unpacked(inbound / folder, {NAME: data, "timestamp.txt": time.encode(), "submission_secret.txt": b"x"})
+    early = f"{new.students[0]}+{SLUG}+2026-02-27 10:00:00.000000 UTC"
+    unpacked(inbound / early, {NAME: b"{}", "timestamp.txt": b"2026-02-27 10:00:00.000000 UTC"})
+    return inbound
+
+
+@pytest.mark.parametrize("part", ["", "cs", "cs/inbound"])
+def test_from_an_exchange_the_latest_submission_is_taken_in_with_its_time(
+    course: Course, new: Class, tmp_path: Path, part: str
+) -> None:
+    exchange(new, tmp_path / "exchange")
+    code, said = collected(course, new, tmp_path / "exchange" / part, "--yes")
+    assert code == DONE and "read as an nbgrader exchange" in said and "handed in again later" in said
+    here = list(new.notebooks)[:7]
+    assert new.taken() == {s: new.notebooks[s] for s in sorted(here)}
+    for number, student in enumerate(here):
+        written = (new.room.submitted(student, SLUG) / "timestamp.txt").read_text()
+        assert written == f"2026-03-0{number + 1} 10:00:00.250000 UTC\n"
+        assert parse_utc(written.strip()) == handed_in_at(new.room, student, SLUG)
+
+
+def test_an_exchange_of_several_courses_is_not_guessed_at(course: Course, new: Class, tmp_path: Path) -> None:
+    exchange(new, tmp_path / "exchange")
+    exchange(new, tmp_path / "exchange", course="physics")
+    code, said = collected(course, new, tmp_path / "exchange", "--yes")
+    assert code == USAGE and "cs, physics" in said and new.taken() == {}
+
+
+def test_without_an_answer_and_in_a_dry_run_nothing_is_written(course: Course, new: Class, tmp_path: Path) -> None:
+    source = zipped(tmp_path / "m.zip", moodle(new))
+    before = sorted(new.room.folder.rglob("*"))
+    code, said = collected(course, new, source, "--dry-run")
+    assert code == DONE and new.students[0] in said and sorted(new.room.folder.rglob("*")) == before
+    code, said = collected(course, new, source)
+    assert code == ATTENTION and "--yes" in said and new.taken() == {}
+
+
+def test_nothing_is_overwritten_and_what_is_replaced_is_kept(course: Course, new: Class, tmp_path: Path) -> None:
+    source = zipped(tmp_path / "m.zip", moodle(new))
+    assert collected(course, new, source, "--yes")[0] == DONE
+    code, said = collected(course, new, source, "--yes")
+    assert code == DONE and "nothing is left to take in" in said
+    student, other = new.students[:2]
+    changed = new.notebooks | {student: new.notebooks[other]}
+    later = zipped(tmp_path / "later.zip", moodle(Class(new.room, new.students, new.names, changed)))
+    code, said = collected(course, new, later, "--yes")
+    assert code == ATTENTION and "--replace" in said and new.taken() == new.notebooks
+    for round_ in (1, 2):
+        source = later if round_ == 1 else zipped(tmp_path / "m.zip", moodle(new))
+        assert collected(course, new, source, "--yes", "--replace")[0] == DONE
+        kept = new.room.folder / "earlier" / SLUG / student / str(round_) / NAME
+        assert kept.read_bytes() == (new.notebooks if round_ == 1 else changed)[student]
+    assert new.taken() == new.notebooks
+
+
+def test_a_time_that_becomes_known_is_added(course: Course, new: Class, tmp_path: Path) -> None:
+    files = {f"{s}/{NAME}": data for s, data in new.notebooks.items()}
+    assert collected(course, new, unpacked(tmp_path / "f", files), "--yes")[0] == DONE
+    exchange(new, tmp_path / "exchange")
+    code, said = collected(course, new, tmp_path / "exchange", "--yes")
+    assert code == DONE and "adds its time" in said
+    assert handed_in_at(new.room, next(iter(new.notebooks)), SLUG) == datetime(2026, 3, 1, 10, 0, 0, 250000)
+
+
+def test_unknown_and_doubled_students_are_listed_and_not_taken_in(course: Course, new: Class, tmp_path: Path) -> None:
+    known, doubled, *_ = new.students
+    files = {
+        f"{known}.ipynb": new.notebooks[known],
+        "nobody.ipynb": b"{}",
+        f"{doubled}.ipynb": new.notebooks[doubled],
+        f"{doubled}_{NAME}": new.notebooks[known],
+        f"{known}/{doubled}.ipynb": b"{}",
+    }
+    code, said = collected(course, new, unpacked(tmp_path / "f", files), "--yes")
+    assert code == ATTENTION and "nobody in the class is called nobody" in said
+    assert said.count(f"one of 2 different notebooks of {doubled}") == 2
+    assert f"{known} is {known}; {doubled} is {doubled}" in said
+    assert new.taken() == {known: new.notebooks[known]}
+
+
+def test_two_students_of_one_name_are_told_apart_by_their_number_only(
+    course: Course, new: Class, tmp_path: Path
+) -> None:
+    one, two, *_ = new.students
+    first, last = new.names[one]
+    with new.room.gradebook() as gradebook:
+        gradebook.update_or_create_student(two, first_name=first, last_name=last)
+    files = {f"{first} {last}_77_assignsubmission_file_/{NAME}": new.notebooks[two]}
+    source = zipped(tmp_path / "m.zip", files)
+    code, said = collected(course, new, source, "--yes")
+    assert code == ATTENTION and f"may be {' or '.join(sorted((one, two)))}" in said and new.taken() == {}
+    roster = table(tmp_path / "w.csv", ["Identifier", "Full name", "Email address"])
+    with roster.open("a") as file:
+        csv.writer(file).writerows([["Participant 76", "x", f"{one}@example.edu"]])
+        csv.writer(file).writerows([["Participant 77", "y", f"{two}@example.edu"]])
+    assert collected(course, new, source, "--yes", "--roster", roster)[0] == DONE
+    assert new.taken() == {two: new.notebooks[two]}
+
+
+def table(path: Path, *rows: list[str], delimiter: str = ",") -> Path:
+    with path.open("w", encoding="utf-8-sig", newline="") as file:
+        csv.writer(file, delimiter=delimiter).writerows(rows)
+    return path
+
+
+def test_moodle_s_worksheet_names_blind_participants_and_knows_the_times(
+    course: Course, new: Class, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    files = {
+        f"Participant_{1000 + n}_assignsubmission_file_/{NAME}": data for n, data in enumerate(new.notebooks.values())
+    }
+    heads = ["Identifier", "Full name", "Email address", "Status", "Last modified (submission)"]
+    rows = [
+        [f"Participant {1000 + n}", " ".join(new.names[s]), f"{s}@example.edu", "", "Thursday, 5 March 2026, 5:59 PM"]
+        for n, s in enumerate(new.notebooks)
+    ]
+    source, roster = zipped(tmp_path / "m.zip", files), table(tmp_path / "w.csv", heads, *rows)
+    assert collected(course, new, source, "--yes")[0] == ATTENTION and new.taken() == {}
+    assert collected(course, new, source, "--yes", "--roster", roster)[0] == DONE
+    assert new.taken() == new.notebooks
+    assert handed_in_at(new.room, new.students[0], SLUG) == datetime(2026, 3, 5, 17, 59)
+
+
+def test_canvas_gradebook_fills_an_empty_class_with_logins_as_ids(course: Course, new: Class, tmp_path: Path) -> None:
+    room = Classroom(tmp_path / "empty")
+    heads = ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", "Layer (12)"]
+    rows = [
+        [f"{new.names[s][1]}, {new.names[s][0]}", str(500 + n), f"U{n}", s, "A", ""]
+        for n, s in enumerate(new.notebooks)
+    ]
+    roster = table(
+        tmp_path / "g.csv",
+        heads,
+        ["    Points Possible", "", "", "", "", "20"],
+        *rows,
+        ["Student, Test", "9", "", "", "", ""],
+    )
+    empty = Class(room, new.students, new.names, new.notebooks)
+    code, said = collected(course, empty, zipped(tmp_path / "c.zip", canvas(new)), "--yes", "--roster", roster)
+    assert code == DONE and "8 students of the list are new" in said
+    assert empty.taken() == new.notebooks
+    found = people(room)
+    assert sorted(found) == new.students
+    assert all((found[s].first_name, found[s].last_name) == new.names[s] for s in new.students)
+
+
+def test_a_name_and_a_number_that_contradict_each_other_are_not_taken_in(
+    course: Course, new: Class, tmp_path: Path
+) -> None:
+    one, two, *_ = new.students
+    roster = table(tmp_path / "r.csv", ["id", "lms_user_id"], [one, "11"], [two, "22"], delimiter=";")
+    first, last = new.names[one]
+    files = {f"{first} {last}_22_assignsubmission_file_/{NAME}": b"{}"}
+    code, said = collected(course, new, zipped(tmp_path / "m.zip", files), "--yes", "--roster", roster)
+    assert code == ATTENTION and f"is {one}; number 22 is {two}" in said and new.taken() == {}
+
+
+def test_a_list_with_doubled_and_nameless_rows_says_so(course: Course, new: Class, tmp_path: Path) -> None:
+    rows = [["zoe", "Zoe", "Zo"], ["zoe", "Zoë", "Zott"], ["", "No", "One"], ["../x", "Up", "Out"]]
+    roster = table(tmp_path / "r.csv", ["student_id", "first_name", "last_name"], *rows)
+    source = unpacked(tmp_path / "f", {"zoe.ipynb": new.notebooks[new.students[0]]})
+    code, said = collected(course, new, source, "--yes", "--roster", roster)
+    assert code == DONE and "is zoe again, as line 2" in said and "neither an id" in said and "'../x' cannot" in said
+
+
+def test_what_is_no_list_is_refused(course: Course, new: Class, tmp_path: Path) -> None:
+    roster = table(tmp_path / "r.csv", ["colour", "taste"], ["red", "sour"])
+    code, said = collected(course, new, unpacked(tmp_path / "f", {"a.ipynb": b"{}"}), "--roster", roster)
+    assert code == ATTENTION and "is no list of students" in said
+
+
+def test_new_students_are_taken_in_only_when_told_and_only_under_a_safe_id(
+    course: Course, new: Class, tmp_path: Path
+) -> None:
+    data = new.notebooks[new.students[0]]
+    files = {"zoe.ipynb": data, "a[b].ipynb": data, "week 3/yan.ipynb": data}
+    source = unpacked(tmp_path / "f", files)
+    assert collected(course, new, source, "--yes")[0] == ATTENTION and new.taken() == {}
+    code, said = collected(course, new, source, "--yes", "--new-students")
+    assert code == ATTENTION and "a[b] cannot be the name of a folder" in said
+    assert "the new student may be week 3 or yan" in said
+    assert new.taken() == {"zoe": data}
+
+
+def test_a_notebook_of_another_assignment_is_taken_in_with_a_warning(
+    course: Course, new: Class, tmp_path: Path
+) -> None:
+    source = unpacked(tmp_path / "f", {f"{new.students[0]}.ipynb": b'{"cells": [], "nbformat": 4}'})
+    code, said = collected(course, new, source, "--yes")
+    assert (
+        code == DONE and "is it the notebook of another assignment?" in said and list(new.taken()) == [new.students[0]]
+    )
+
+
+def test_a_student_without_a_notebook_is_listed(course: Course, new: Class, tmp_path: Path) -> None:
+    first, last = new.names[new.students[0]]
+    files = {f"{first} {last}_7_assignsubmission_file_/report.pdf": b"%PDF"}
+    code, said = collected(course, new, zipped(tmp_path / "m.zip", files), "--yes")
+    assert code == ATTENTION and f"{new.students[0]} handed in this, and no notebook" in said
+
+
+# --- archives that are not what they should be -------------------------------------------------------------------
+
+
+def special(name: str, mode: int, data: bytes) -> tuple[zipfile.ZipInfo, bytes]:
+    info = zipfile.ZipInfo(name)
+    info.create_system, info.external_attr = 3, mode << 16
+    return info, data
+
+
+def test_names_that_lead_out_links_and_doubles_are_refused_and_harm_nothing(
+    course: Course, new: Class, tmp_path: Path
+) -> None:
+    student, other, third, *_ = new.students
+    path = tmp_path / "a" / "hostile.zip"
+    path.parent.mkdir()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in (f"../{student}.ipynb", f"/{student}.ipynb", f"C:/{student}.ipynb", f"x/..\\..\\{student}.ipynb"):
+            archive.writestr(name, b"out")
+        for info, data in (
+            special(f"{other}.ipynb", SYMLINK, b"/etc/passwd"),
+            special(f"{third}.ipynb", FIFO, b""),
+        ):
+            archive.writestr(info, data)
+        with pytest.warns(UserWarning, match="Duplicate"):
+            archive.writestr("twice.ipynb", b"1")
+            archive.writestr("twice.ipynb", b"2")
+        archive.writestr("__MACOSX/._x.ipynb", b"junk")
+    before = sorted(tmp_path.rglob("*"))
+    code, said = collected(course, new, path, "--dry-run")
+    assert code == ATTENTION and said.count("leads out of the archive") == 4
+    assert "a symbolic link" in said and "no ordinary file" in said and "2 entries of the archive" in said
+    assert "MACOSX" not in said and sorted(tmp_path.rglob("*")) == before
+    assert collected(course, new, path, "--yes")[0] == ATTENTION and new.taken() == {}
+
+
+def test_symbolic_links_in_a_folder_are_refused(course: Course, new: Class, tmp_path: Path) -> None:
+    folder = unpacked(tmp_path / "f", {f"{new.students[0]}.ipynb": new.notebooks[new.students[0]]})
+    (folder / f"{new.students[1]}.ipynb").symlink_to("/etc/passwd")
+    (folder / new.students[2]).symlink_to(tmp_path)
+    code, said = collected(course, new, folder, "--yes")
+    assert code == ATTENTION and said.count("a symbolic link") == 2 and list(new.taken()) == [new.students[0]]
+
+
+def test_an_encrypted_archive_is_one_sentence(course: Course, new: Class, tmp_path: Path) -> None:
+    path = zipped(tmp_path / "e.zip", {"a.ipynb": b"secret"})
+    data = bytearray(path.read_bytes())
+    for mark, offset in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        place = data.index(mark) + offset
+        struct.pack_into("<H", data, place, struct.unpack_from("<H", data, place)[0] | 1)
+    path.write_bytes(data)
+    code, said = collected(course, new, path, "--yes")
+    assert code == ATTENTION and "is encrypted; unpack it with its password" in said and "Traceback" not in said
+
+
+@pytest.mark.parametrize("cut", [0.0, 0.5, 0.99])
+def test_a_damaged_archive_is_one_sentence(course: Course, new: Class, tmp_path: Path, cut: float) -> None:
+    path = zipped(tmp_path / "d.zip", moodle(new))
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * cut)])
+    code, said = collected(course, new, path, "--yes")
+    assert code == ATTENTION and "Download it again" in said and "Traceback" not in said and new.taken() == {}
+
+
+def test_a_damaged_entry_costs_only_itself(course: Course, new: Class, tmp_path: Path) -> None:
+    path = zipped(tmp_path / "d.zip", {f"{s}.ipynb": data for s, data in new.notebooks.items()})
+    with zipfile.ZipFile(path) as archive:
+        place = archive.getinfo(f"{new.students[3]}.ipynb").header_offset
+    data = bytearray(path.read_bytes())
+    data[place + 200] ^= 0xFF
+    path.write_bytes(data)
+    code, said = collected(course, new, path, "--yes")
+    assert code == ATTENTION and "it is damaged in the archive" in said
+    assert new.taken() == {s: d for s, d in new.notebooks.items() if s != new.students[3]}
+
+
+def test_bombs_are_refused_before_they_unpack(
+    course: Course, new: Class, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = zipped(tmp_path / "b.zip", {f"{s}.ipynb": bytes(3_000_000) for s in new.students})
+    monkeypatch.setattr(archives, "MAX_FILE", 1_000_000)
+    code, said = collected(course, new, path, "--yes")
+    assert code == ATTENTION and said.count("it has more than 1 MiB") == 8 and new.taken() == {}
+    monkeypatch.setattr(archives, "MAX_TOTAL", 20_000_000)
+    assert "would unpack to" in collected(course, new, path, "--yes")[1]
+    monkeypatch.setattr(archives, "MAX_ENTRIES", 7)
+    assert "8 files, 7 are accepted" in collected(course, new, path, "--yes")[1]
+
+
+def test_an_entry_that_is_larger_than_its_archive_says_is_cut_at_the_limit(
+    course: Course, new: Class, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = zipped(tmp_path / "b.zip", {f"{new.students[0]}.ipynb": bytes(3_000_000)})
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<I", data, data.index(b"PK\1\2") + 24, 10)
+    path.write_bytes(data)
+    code, said = collected(course, new, path, "--yes")
+    assert code == ATTENTION and "it is damaged in the archive" in said and new.taken() == {}
+
+
+def test_control_characters_in_names_do_not_reach_the_terminal(course: Course, new: Class, tmp_path: Path) -> None:
+    source = zipped(tmp_path / "n.zip", {"\x1b[2Jevil\r.ipynb": b"{}"})
+    _, said = collected(course, new, source, "--yes")
+    assert "\x1b[2J" not in said and "evil" in said
+
+
+def test_what_is_neither_folder_nor_archive_and_what_is_not_there_is_said(
+    course: Course, new: Class, tmp_path: Path
+) -> None:
+    (tmp_path / "x.txt").write_text("hello")
+    assert "no zip archive" in collected(course, new, tmp_path / "x.txt")[1]
+    assert collected(course, new, tmp_path / "nothing")[0] == USAGE
+    assert collected(course, new, tmp_path, "--from", "blackboard")[0] == USAGE
+    (tmp_path / "empty").mkdir()
+    code, said = collected(course, new, tmp_path / "empty", "--yes")
+    assert code == ATTENTION and "holds no notebook" in said
+
+
+def test_the_kind_can_be_forced(course: Course, new: Class, tmp_path: Path) -> None:
+    source = unpacked(tmp_path / "f", {f"{new.students[0]}.ipynb": new.notebooks[new.students[0]]})
+    code, said = collected(course, new, source, "--from", "canvas", "--yes")
+    assert code == ATTENTION and "its name is not one that Canvas gives" in said
+
+
+@pytest.mark.skipif(not Path("/usr/bin/zip").exists(), reason="the program zip is not there")
+def test_an_archive_of_the_program_zip_with_accents_is_read(course: Course, new: Class, tmp_path: Path) -> None:
+    folder = unpacked(tmp_path / "f", moodle(new))
+    subprocess.run(["zip", "-qr", tmp_path / "z.zip", "."], cwd=folder, check=True, env=os.environ | {"LC_ALL": "C"})
+    assert collected(course, new, tmp_path / "z.zip", "--yes")[0] == DONE and new.taken() == new.notebooks
+
+
+# --- names ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "who", "number", "again", "late"),
+    [
+        (f"lovelaceada_5_17_{NAME}", "lovelaceada", "5", 0, False),
+        (f"lovelaceada_LATE_5_17_{NAME}", "lovelaceada", "5", 0, True),
+        ("o_neilljo_5_17_attention-layer-2.ipynb", "o_neilljo", "5", 2, False),
+        ("lovelaceada_5_17_attention-layer (1).ipynb", "lovelaceada", "5", 1, False),
+        ("lovelaceada_5_17_my_work_3_4_x.ipynb", "lovelaceada", "5", 0, False),
+    ],
+)
+def test_canvas_names_are_read(name: str, who: str, number: str, again: int, late: bool) -> None:
+    claim = read_claim(Entry((name,)), "canvas", SPEC)
+    assert (claim.name, claim.number, claim.again, claim.late) == (who, number, again, late)
+
+
+@pytest.mark.parametrize(
+    ("parts", "who", "number"),
+    [
+        (("Ada Lovelace_12_assignsubmission_file_", NAME), "Ada Lovelace", "12"),
+        (("Ada Lovelace_12_assignsubmission_file", "sub", NAME), "Ada Lovelace", "12"),
+        ((f"Ada Lovelace_12_assignsubmission_file_{NAME}",), "Ada Lovelace", "12"),
+        (("all", f"Jean-Luc O'Neill_3_assignsubmission_file_{NAME}"), "Jean-Luc O'Neill", "3"),
+    ],
+)
+def test_moodle_names_are_read(parts: tuple[str, ...], who: str, number: str) -> None:
+    claim = read_claim(Entry(parts), "moodle", SPEC)
+    assert (claim.name, claim.number, claim.notebook, claim.other) == (who, number, SPEC.notebook, "")
+
+
+def test_text_typed_into_moodle_is_no_submission() -> None:
+    entry = Entry(("Ada Lovelace_12_assignsubmission_onlinetext_", "onlinetext.html"))
+    assert read_claim(entry, "moodle", SPEC).other and detect([entry]) == "moodle"
+
+
+def test_names_are_the_same_with_and_without_accents_and_signs() -> None:
+    assert folded("Müller-Lüdenscheidt, Đorđe") == folded("muller ludenscheidt dorde") == "mullerludenscheidtdorde"
+    assert folded("Łukasz Świątek") == "lukaszswiatek" and folded("Zoë") == folded("Zoe\u0308")
+
+
+def test_a_person_is_asked(course: Course, new: Class, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collect_command.sys.stdin, "isatty", lambda: True)
+    for answer in (False, True):
+        monkeypatch.setattr(collect_command.Confirm, "ask", lambda *_, answer=answer, **__: answer)
+        code, _ = collected(course, new, zipped(tmp_path / "m.zip", moodle(new)))
+        assert (code == DONE, bool(new.taken())) == (answer, answer)
