@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import secrets
 import shutil
@@ -14,9 +15,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from nbgrader.api import Gradebook
+from nbgrader.api import Gradebook, InvalidEntry
 from nbgrader.coursedir import CourseDirectory
 from sqlalchemy.exc import OperationalError
+from tornado.log import app_log
 from traitlets.config import Config, PyFileConfigLoader
 
 from course_lib.grading.places import ROOT
@@ -41,6 +43,7 @@ FAULTS = {
 NOTHING_LOST = "Nothing is lost; the same command goes on from here."
 
 put_on_path()
+app_log.addHandler(logging.NullHandler())  # what nbgrader logs without a handler would be a traceback on the terminal
 
 
 class ClassFault(Exception):
@@ -103,7 +106,7 @@ class Classroom:
         try:
             with Gradebook(self.database) as gradebook:
                 yield gradebook
-        except OperationalError as error:
+        except (OperationalError, InvalidEntry) as error:
             raise class_fault(str(error)) or error from error
 
     @contextmanager

@@ -42,7 +42,7 @@ CAUSES = {
 BY_HAND = "the automatic scores in the gradebook, by hand"
 UNKNOWN = "something unknown, for the result of the old scores is not there"
 
-SYSTEM_ERROR = re.compile(r"^ *(?:[A-Za-z_]\w*\.)*(?:OperationalError|OSError): .*$", re.MULTILINE)
+SYSTEM_ERROR = re.compile(r"^ *(?:[A-Za-z_]\w*\.)*(?:OperationalError|InvalidEntry|OSError): .*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from course_lib import cli
-from course_lib.grading import keys, release, solution, spec
+from course_lib.grading import audit, keys, release, solution, spec
 from tests.grading import tiny
 
 
@@ -35,6 +35,7 @@ def main() -> None:
     chosen = assignment(rubric)
     solution.ROOT = release.ROOT = Path(root)
     spec.assignments = lambda: {tiny.SLUG: chosen}  # type: ignore[assignment]
+    audit.is_registered = lambda *_: True  # the tiny notebook was released without nbgrader: it holds no checksums
     keys._spec_hash = lambda slug: rubric  # type: ignore[assignment]
     sys.argv = ["course", *words]
     cli.main()
