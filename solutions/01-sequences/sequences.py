@@ -309,7 +309,7 @@ A tensor can be indexed with a tensor of integers. Which axis of the table does 
 
 <details><summary>My numbers are off</summary>
 
-- *The shape is `(d_model, ...)`:* words are rows of the table, not columns.
+- *The shape is `(d_model, ...)`, or an index is out of bounds:* words are rows of the table, not columns.
 - *"does not reach the output":* `.data`, `.detach()`, `.numpy()` and `torch.tensor(...)` cut the graph.
 
 </details>
@@ -370,6 +370,7 @@ new state = tanh of the sum
 
 <details><summary>My numbers are off</summary>
 
+- *"mat1 and mat2 shapes cannot be multiplied":* a vector is a row, so it stands on the left of the transposed weight.
 - *All entries are a little wrong, the shape is right:* is `weight_hh` transposed? It is square, so nobody complains.
 - *All entries are above 0:* that is a sigmoid (or a ReLU). The state goes through tanh.
 
@@ -410,7 +411,7 @@ r"""
 **Difficulty** ●●○ · **Importance** ●●● · **15 min** · **4 points**
 
 The LSTM has a second state, the cell $c$, on which gates decide what to forget, what to write and what to show. One
-matrix product per source gives all four parts at once:
+product with $x$ and one with $h$ give all four parts at once (the formulas are for columns, as in Exercise 5):
 
 $$[\,i \;\; f \;\; g \;\; o\,] = W_{ih}\, x + b_{ih} + W_{hh}\, h + b_{hh}$$
 
@@ -495,7 +496,7 @@ r"""
 **Difficulty** ●●○ · **Importance** ●●○ · **15 min** · **3 points**
 
 The GRU does with one state and two gates. The reset gate $r$ decides how much of the past goes into the candidate $n$,
-the update gate $z$ how much of the old state stays:
+the update gate $z$ how much of the old state stays (the formulas are for columns again):
 
 $$r = \sigma(W_{ir}\, x + b_{ir} + W_{hr}\, h + b_{hr}), \qquad z = \sigma(W_{iz}\, x + b_{iz} + W_{hz}\, h + b_{hz})$$
 
@@ -660,7 +661,7 @@ check("01-sequences.unroll", unroll)
 # %% [markdown]
 r"""
 Use your pieces to see what the chapter measures: how much of a change in the first input reaches the state at the
-end. Run the cell, then set `weight_scale` to 3 and look again.
+end. Run the cell, then set `weight_scale` to 3: the gradient fades more slowly. Set it to 6: it grows.
 """
 
 # %% tags=["student-only"]

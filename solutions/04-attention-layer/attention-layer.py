@@ -101,7 +101,7 @@ result  = weights times E
 
 <details><summary>My numbers are off</summary>
 
-- *Only with several leading axes:* `.T` reverses all axes; `transpose(-2, -1)` exchanges the last two.
+- *An error, or wrong numbers, where there is a batch:* `.T` reverses all axes; `transpose(-2, -1)` exchanges the last two.
 - *Everything is closer to the mean than expected:* look for a scaling. This exercise has none.
 - *The rows of your weights do not sum to one:* the softmax runs over the wrong axis.
 
@@ -610,7 +610,9 @@ interleave new a and new b: stack on a new last axis, then flatten the last two
 
 - *Position 0 is unchanged and the lengths are right, all else differs:* do you rotate channel $i$ with channel
   $i + d/2$? The pairs are neighbours here. Or do you turn the other way round? Look at the signs.
-- *The lengths of the vectors change:* one of the two sines has the wrong sign.
+- *The lengths of the vectors change:* one of the two sines has the wrong sign, or the new $a$ has overwritten the old
+  one before the new $b$ was computed.
+- *An error about an in-place operation:* you write into `x`; make new tensors.
 - *Right for three axes and wrong for four:* positions run along the second last axis, whatever stands before it.
 
 </details>
@@ -680,7 +682,8 @@ keep its lower triangle, the diagonal included
 
 - *"expected booleans":* ones and zeros are numbers. Make the square with `dtype=torch.bool`, or compare.
 - *Only the diagonal is wrong:* a position may see itself.
-- *Everything but the diagonal is wrong:* in this course True means "may attend".
+- *Everything but the diagonal is wrong:* rows and columns are exchanged; a row is a query.
+- *Everything is wrong, the diagonal too:* in this course True means "may attend".
 
 </details>
 """
@@ -1005,7 +1008,8 @@ $$\mathrm{head}_h = \mathrm{softmax}\!\left(\frac{R(Q_h)\, R(K_h)^\top}{\sqrt{\m
 - $x$ is `(batch, length, d_model)`, and so is the output. No weights are returned.
 - Four projections with bias, named as in Exercise 9. Heads are cut as in Exercise 9.
 - $R$ is `apply_rope`, on each head's queries and keys, each head with its own `head_dim`. Values are not turned.
-- Each position sees itself and the past.
+- Each position sees itself and the past. In the formula the causal mask stands for 0 where a position may look and
+  $-\infty$ where it may not; `causal_mask` is boolean, and Exercise 2 knows what to do with it.
 - `offset` is the position of the first vector. You pass it on, and then find that the output does not depend on it.
   Why not?
 
@@ -1040,7 +1044,7 @@ merge the heads, output projection
   pair.
 - *The first position is wrong as well:* look at splitting, merging and the output projection as in Exercise 9; the
   first position sees only itself, so neither the mask nor the rotation can be the reason.
-- *The future leaks:* which way round is the mask?
+- *The future leaks:* which way round is the mask? And is it added as ones and zeros? They block nothing.
 
 </details>
 """

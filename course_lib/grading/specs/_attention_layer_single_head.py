@@ -98,6 +98,12 @@ cross_attention = Exercise(
             edits=[("key = self.key_projection(data)", "key = self.value_projection(data)")],
         ),
         Misconception(
+            name="key_and_value_exchanged",
+            says="Keys and values are exchanged; the queries are compared with the keys, and the values are summed.",
+            line="output",
+            edits=[("(query, key, value, mask)", "(query, value, key, mask)")],
+        ),
+        Misconception(
             name="scaled_by_d_model",
             says="You divide by the root of d_model, the width of the queries before they are projected; divide by "
             "the root of head_dim.",
@@ -187,6 +193,13 @@ self_attention = Exercise(
             "key.",
             line="output",
             edits=[("query, key, value =", "key, query, value =")],
+        ),
+        Misconception(
+            name="key_and_value_exchanged",
+            says="Key and value are exchanged; of the product's channels, the second third is the key, the last the "
+            "value.",
+            line="output",
+            edits=[("query, key, value =", "query, value, key =")],
         ),
         Misconception(
             name="value_first",

@@ -162,8 +162,8 @@ bag_of_words = Exercise(
     misconceptions=[
         Misconception(
             name="presence",
-            says="A word counts once in your bag, however often it occurs; count each occurrence. (`row[ids] += 1` "
-            "writes an entry once, even where an id repeats.)",
+            says="A word counts once in your bag, however often it occurs; count each occurrence: `row[ids] += 1` "
+            "writes an entry once, even where an id repeats.",
             line="output",
             edits=[(SUM, f"{SUM}.clamp(max=1)")],
         ),
@@ -339,6 +339,13 @@ tf_idf = Exercise(
             "ln(N / df).",
             line="output",
             edits=[(LOGARITHM, "((1 + num_documents) / (1 + document_frequency)).log() + 1")],
+        ),
+        Misconception(
+            name="one_added_to_both",
+            says="You add one to N and to df, as some libraries do; treat the words that no document holds on their "
+            "own.",
+            line="output",
+            edits=[(LOGARITHM, "((1 + num_documents) / (1 + document_frequency)).log()")],
         ),
         Misconception(
             name="one_added_to_df",
