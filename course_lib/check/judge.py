@@ -129,7 +129,10 @@ def _judge_line(
         used = {operation for reply in replies for operation in reply.operations}
         banned = next((name for name in exercise.banned if used & _operations(name)), None)
     if banned is not None:
-        message = f"it uses {banned}, which does the exercise's work; write the computation itself."
+        message = (
+            f"it uses {banned}, which does the exercise's work; write the computation itself. If that is a helper of "
+            "your own, give it another name."
+        )
         return LineResult(line, 0.0, Finding("banned", message))
     found = [compare(case.expected, r, returns=exercise.returns) for case, r in zip(line.cases, replies, strict=True)]
     drawn = any(p.of_chance for p in line.properties)
@@ -145,10 +148,10 @@ def _judge_line(
         mistake = _recognise(exercise, line, replies, named, 0) if drawn else None
         return LineResult(line, 0.0, Finding("property", str(broken)), mistake)
     mistake = _recognise(exercise, line, replies, named, number)
-    if broken is not None and mistake is None:
+    if broken is not None and mistake is None and difference.kind not in ("structure", "type"):
         finding = Finding(
             "property",
-            f"{broken} ({difference.message})",
+            f"{broken} ({difference.message.rstrip('.')})",
             difference.part,
             difference.expected,
             difference.actual,

@@ -119,7 +119,8 @@ def _row_factor(want: Tensor, have: Tensor) -> str | None:
             continue
         size = (want * want).sum(axis, keepdim=True)
         factor = (want * have).sum(axis, keepdim=True) / size.clamp_min(torch.finfo(torch.float64).tiny)
-        if bool((factor != 0).any()) and _close(factor * want, have):
+        scaled = (factor != 0) | (size == 0)  # a row that became zeros has no scale
+        if bool(scaled.all()) and bool((factor != 0).any()) and _close(factor * want, have):
             return (
                 f"Each {name} has the right proportions but a wrong scale of its own: "
                 "is it normalised, and over the right axis?"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +145,21 @@ def test_a_property_explains_better_than_the_difference(normalise: ExerciseCases
     assert finding.kind == "property"
     assert finding.message.startswith("each row of the weights must sum to 1.")
     assert "12 of 12 entries" in finding.message
+    assert not finding.message.endswith(".)")
     assert finding.expected is not None
+
+
+def test_a_missing_output_is_said_before_a_property_of_it() -> None:
+    def both(x: Tensor) -> tuple[Tensor, Tensor]:
+        return x, softmax(x)
+
+    rows = [("rows", 1, [case("both", both, tensor(2, 3, 4))], [Property("rows_sum_to_one", {"part": 1})])]
+    made = replace(exercise("both", rows), returns=("the output", "the weights"))
+    assert run(made, both).earned == 1
+    finding = run(made, lambda x: both(x)[0]).lines[0].finding
+    assert finding is not None
+    assert finding.kind == "structure"
+    assert finding.message.startswith("the return value must be 2 values")
 
 
 def coin(generator: torch.Generator, bias: float = 0.5) -> Tensor:

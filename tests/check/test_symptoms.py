@@ -46,6 +46,11 @@ def test_the_relation_is_named(name: str) -> None:
     assert says in str(symptoms(WANT.float(), change(WANT).float()))
 
 
+def test_rows_that_became_zeros_have_no_scale_of_their_own() -> None:
+    ended = WANT * torch.tensor([1.0, 0, 1, 0])[:, None]
+    assert "proportions" not in str(symptoms(WANT, ended))
+
+
 def test_a_square_matrix_transposed_is_told_from_another_order() -> None:
     square = tensor(4, 4)
     assert "rows and columns are swapped" in str(symptoms(square, square.mT))
