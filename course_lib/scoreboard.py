@@ -26,7 +26,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -116,21 +116,10 @@ def _fixed(name: str, label: str, line: str, *, colour: str = "orange", **option
     return Row(name, label, model, options, 64, 5e-3, 800, 1.0, COLOURS[colour], line)
 
 
-def _attention(
-    name: str,
-    label: str,
-    attention: str,
-    steps: int,
-    *,
-    batch_size: int = 32,
-    learning_rate: float = 4e-3,
-    length_power: float = 0.7,
-    colour: str = "blue",
-    line: str = "-",
-) -> Row:
+def _attention(name: str, label: str, attention: str, colour: str, line: str, **changed: Any) -> Row:
     model = "course_lib.models.recurrent_attention.AttentionTranslator"
-    options = {"attention": attention}
-    return Row(name, label, model, options, batch_size, learning_rate, steps, length_power, COLOURS[colour], line)
+    row = Row(name, label, model, {"attention": attention}, 32, 4e-3, 700, 0.7, COLOURS[colour], line)
+    return replace(row, **changed)
 
 
 ROWS: dict[str, Row] = {
@@ -141,19 +130,22 @@ ROWS: dict[str, Row] = {
         _fixed("fixed_reversed", "… and source reversed", "-.", feed_context=False, reverse=True),
         _fixed("fixed_deep", "Fixed context, 2 layers", ":", num_layers=2),
         _fixed("fixed_bidirectional", "Fixed context, bidirectional", "-", colour="pink", bidirectional=True),
-        _attention("luong_dot", "Luong, dot", "dot", 500, line="--"),
-        _attention("luong_general", "Luong, general", "general", 700),
+        _attention("luong_dot", "Luong, dot", "dot", "blue", "--"),
+        _attention("luong_general", "Luong, general", "general", "blue", "-"),
+        _attention("luong_concat", "Luong, concat", "concat", "green", ":"),
+        _attention("bahdanau", "Bahdanau", "bahdanau", "violet", "-"),
+        # trained as `fixed_bidirectional` is, so that nothing but the attention differs
         _attention(
             "luong_matched",
-            "Luong, general, trained as fixed",
+            "Luong, general, trained as the fixed one",
             "general",
-            800,
+            "blue",
+            "-.",
             batch_size=64,
             learning_rate=5e-3,
+            steps=800,
             length_power=1.0,
-            line="-.",
         ),
-        _attention("bahdanau", "Bahdanau", "bahdanau", 450, colour="violet"),
     )
 }
 

@@ -63,7 +63,10 @@ def compare(expected: Reply, actual: Reply, *, returns: Sequence[str] = ("the ou
     if actual.failure is not None:
         return Finding(actual.failure.kind, describe_failure(actual.failure), failure=actual.failure)
     if len(returns) > 1 and isinstance(expected.output, (list, tuple)):
-        finding = _compare_sequence(expected.output, actual.output, list(returns), "the return value")
+        # the methods of one class may return different numbers of values
+        named = len(expected.output) == len(returns)
+        parts = list(returns) if named else [f"return value {i + 1}" for i in range(len(expected.output))]
+        finding = _compare_sequence(expected.output, actual.output, parts, "the return value")
     else:
         finding = _compare(expected.output, actual.output, returns[0])
     coarse = any(leaf.dtype == torch.float32 for leaf in _tensors(actual.output))
@@ -141,6 +144,8 @@ def _compare_sequence(expected: Sequence[Any], actual: Any, parts: list[str], wh
 def _compare_numbers(expected: Any, actual: Any, part: str) -> Finding | None:
     if not isinstance(actual, (bool, int, float, torch.Tensor)):
         return Finding("type", f"{part} must be {_kind(expected)}, it is {_kind(actual)}.", part)
+    if type(expected) is float and type(actual) is int:
+        actual = float(actual)  # `return 0` is as right as `return 0.0`
     want, have = torch.as_tensor(expected), torch.as_tensor(actual)
     if want.shape != have.shape:
         message = f"{part} has shape {tuple(have.shape)}, expected {tuple(want.shape)}."

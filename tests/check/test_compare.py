@@ -24,6 +24,7 @@ def test_equal_up_to_round_off_is_no_difference() -> None:
     assert compare(Reply(WANT), Reply(WANT.float())) is None
     assert compare(Reply({"a": 3, "b": [True, "x"]}), Reply({"b": [True, "x"], "a": 3})) is None
     assert compare(Reply(2.5), Reply(torch.tensor(2.5))) is None
+    assert compare(Reply(0.0), Reply(0)) is None
     assert compare(Reply((WANT, WANT)), Reply([WANT, WANT]), returns=("the output", "the weights")) is None
 
 
@@ -66,6 +67,14 @@ def test_structure_comes_first_and_names_the_parts() -> None:
     assert found({"a": 1}, {"b": 1})[1] == "the output lacks a and also has b."
     assert found({"a": 1}, [1])[0] == "type"
     assert found({"a": 1}, {"a": 2})[1] == "output['a'] differs."
+
+
+def test_another_number_of_values_than_is_named_is_counted() -> None:
+    returns = ("the logits", "the new state", "the weights")
+    assert found((WANT, WANT), (WANT, WANT + 1), returns=returns)[1].startswith(
+        "6 of 6 entries of return value 2 differ"
+    )
+    assert found((WANT, WANT), WANT, returns=returns)[0] == "structure"
 
 
 def test_other_values_differ_plainly() -> None:
