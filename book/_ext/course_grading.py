@@ -114,6 +114,8 @@ class KillTables(SphinxDirective):
             part = nodes.section(ids=[f"{name}-{nodes.make_id(exercise['name'])}"])
             part += nodes.title("", "", nodes.literal(text=exercise["name"]))
             part += make_table(("Put to the rubric", "Caught by", "Earned"), (6, 3, 1), exercise_rows(exercise))
+            if reason := exercise.get("no_mutants"):
+                part += words(f"No automatic mutants are made of it: {reason}")
             section += part
         if rows := equivalent_rows(table):
             part = nodes.section(ids=[f"{name}-equivalent-mutants"])

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from course_lib.check.judge import Case, ExerciseCases, Mistake, RubricLine
+from course_lib.check.measures import Measure
 from course_lib.check.probe import Probe, Reply
 from course_lib.check.properties import Property
 from course_lib.check.values import ValueRefused, pack, unpack
@@ -48,6 +49,7 @@ def _to_value(exercise: ExerciseCases) -> dict[str, Any]:
                 "text": line.text,
                 "points": line.points,
                 "properties": [{"name": p.name, "parameters": dict(p.parameters)} for p in line.properties],
+                **(_measures(line) if line.measures else {}),
                 "cases": [
                     {
                         "probe": case.probe.to_value(),
@@ -62,6 +64,12 @@ def _to_value(exercise: ExerciseCases) -> dict[str, Any]:
     }
 
 
+def _measures(line: RubricLine) -> dict[str, Any]:
+    return {
+        "measures": [{"name": m.name, "parameters": dict(m.parameters), "mistake": m.mistake} for m in line.measures]
+    }
+
+
 def _from_value(value: Any) -> ExerciseCases:
     lines = [
         RubricLine(
@@ -69,6 +77,7 @@ def _from_value(value: Any) -> ExerciseCases:
             text=line["text"],
             points=line["points"],
             properties=[Property(p["name"], p["parameters"]) for p in line["properties"]],
+            measures=[Measure(**m) for m in line.get("measures", [])],
             cases=[
                 Case(
                     Probe.from_value(case["probe"]),

@@ -34,7 +34,7 @@ class Finding:
 
     Attributes:
         kind: a kind of :class:`Failure`, or ``structure``, ``type``, ``shape``, ``dtype``, ``nonfinite``,
-            ``values``, ``gradient``, ``property``, ``banned``, ``memory``, ``not_run``.
+            ``values``, ``gradient``, ``property``, ``measure``, ``banned``, ``memory``, ``not_run``.
         message: one sentence for the student that reveals no expected value.
         part: which output or gradient, in words, or "".
         expected, actual: the arrays that differ; only ever shown for public cases.

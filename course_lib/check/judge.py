@@ -10,9 +10,11 @@ import ast
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from course_lib.check.compare import Finding, compare, same
+from course_lib.check.compare import Finding, compare, describe_failure, same
+from course_lib.check.measures import Measure
 from course_lib.check.probe import Probe, Reply
 from course_lib.check.properties import Property
+from course_lib.check.values import pack
 
 Ask = Callable[[Probe], Reply]
 
@@ -31,13 +33,17 @@ class Case:
 
 @dataclass(frozen=True)
 class RubricLine:
-    """Points that are earned by agreeing on all of some cases and having some properties."""
+    """Points that are earned by agreeing on all of some cases and having some properties.
+
+    Where there are ``measures``, they alone decide, and no reply is compared with an expected one.
+    """
 
     name: str
     text: str
     points: float
     cases: Sequence[Case]
     properties: Sequence[Property] = ()
+    measures: Sequence[Measure] = ()
 
 
 @dataclass(frozen=True)
@@ -104,13 +110,14 @@ def judge(exercise: ExerciseCases, ask: Ask, *, source: str | None = None) -> Ex
     banned = find_banned(source, exercise.banned) if source else None
     results: list[LineResult] = []
     final: Finding | None = None
+    trained: dict[bytes, Reply] = {}
     for line in exercise.lines:
         if final is not None:
             results.append(LineResult(line, 0.0, final))
             continue
         replies: list[Reply] = []
         for number, case in enumerate(line.cases):
-            replies.append(ask(case.probe))
+            replies.append(_ask_once(case.probe, ask, trained) if line.measures else ask(case.probe))
             failure = replies[-1].failure
             if failure is not None and failure.kind in FINAL:
                 final = compare(case.expected, replies[-1], returns=exercise.returns)
@@ -120,6 +127,14 @@ def judge(exercise: ExerciseCases, ask: Ask, *, source: str | None = None) -> Ex
             named = [result.mistake for result in results if result.mistake]
             results.append(_judge_line(exercise, line, replies, banned, named))
     return ExerciseResult(exercise, results)
+
+
+def _ask_once(probe: Probe, ask: Ask, trained: dict[bytes, Reply]) -> Reply:
+    """The reply to a probe that trains; lines that measure the same training share it."""
+    key = pack(probe.to_value(), trusted=True)
+    if key not in trained:
+        trained[key] = ask(probe)
+    return trained[key]
 
 
 def _judge_line(
@@ -134,6 +149,8 @@ def _judge_line(
             "your own, give it another name."
         )
         return LineResult(line, 0.0, Finding("banned", message))
+    if line.measures:
+        return _measure_line(line, replies)
     found = [compare(case.expected, r, returns=exercise.returns) for case, r in zip(line.cases, replies, strict=True)]
     drawn = any(p.of_chance for p in line.properties)
     if drawn:
@@ -158,6 +175,19 @@ def _judge_line(
         )
         return LineResult(line, 0.0, finding, case=number)
     return LineResult(line, 0.0, difference, mistake, number)
+
+
+def _measure_line(line: RubricLine, replies: Sequence[Reply]) -> LineResult:
+    """Earned if no measure of any reply fails; the first that fails says what is wrong, and may name the mistake."""
+    for number, reply in enumerate(replies):
+        if reply.failure is not None:
+            finding = Finding(reply.failure.kind, describe_failure(reply.failure), failure=reply.failure)
+            return LineResult(line, 0.0, finding, case=number)
+        for measure in line.measures:
+            broken = measure.broken(reply.output)
+            if broken is not None:
+                return LineResult(line, 0.0, Finding("measure", broken), measure.mistake or None, number)
+    return LineResult(line, line.points)
 
 
 def _recognise(

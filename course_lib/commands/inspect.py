@@ -126,6 +126,8 @@ def _add_rows(rows: Table, exercise: ExerciseKills) -> None:
         caught = ", ".join(f"[bold]{name}[/]" if name == kill.intended else name for name in kill.caught_by)
         caught += "" if kill.named else " (not named)"
         rows.add_row(good[not kill.holds], "", kill.name, caught or "nothing", f"{kill.earned:g}")
+    if exercise.no_mutants:
+        rows.add_row("", "", "automatic mutants", f"none are made: {escape(exercise.no_mutants)}", "")
     for mutant in exercise.mutants:
         caught = ", ".join(mutant.caught_by) or mutant.stopped or escape(mutant.equivalent) or "nothing"
         rows.add_row(good[not mutant.holds], "", escape(mutant.mutant.description), caught, "")

@@ -49,9 +49,13 @@ def public_cases(spec: Assignment) -> dict[str, ExerciseCases]:
 
 def _draw_line(spec: Assignment, exercise: Exercise, line: Line, seed: bytes) -> RubricLine:
     digest = hashlib.sha256(seed + f"\n{exercise.name}\n{line.name}".encode()).digest()
-    probes = list(line.cases(np.random.default_rng(list(digest))))
+    rng = np.random.default_rng(list(digest))
+    probes = list(line.cases(rng))
     if not probes:
         raise SpecError(f"{spec.slug}.{exercise.name}: rubric line {line.name!r} has no cases")
+    if line.measures is not None:
+        measured = [Case(probe, Reply()) for probe in probes]
+        return RubricLine(line.name, line.text, line.points, measured, measures=tuple(line.measures(rng)))
     properties = line.properties(probes) if callable(line.properties) else line.properties
     cases = []
     for probe in probes:

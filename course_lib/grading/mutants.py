@@ -31,6 +31,8 @@ COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.GtE: ast.Gt,
     ast.Is: ast.IsNot,
     ast.IsNot: ast.Is,
+    ast.In: ast.NotIn,
+    ast.NotIn: ast.In,
 }
 TWINS = {
     "sin": "cos",
@@ -45,7 +47,7 @@ TWINS = {
     "stack": "cat",
     "softmax": "log_softmax",
 }
-SYMMETRIC = {"transpose", "maximum", "minimum", "zip", "Linear", "swapaxes"}
+SYMMETRIC = {"transpose", "max", "min", "maximum", "minimum", "zip", "Linear", "swapaxes"}
 """Calls whose first two arguments may change places, or whose exchange only ends in another error."""
 
 

@@ -97,9 +97,11 @@ def wrong_source(slug: str, exercise: str, misconception: Misconception) -> str:
 def namespace(slug: str, *, replace: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Run the solution's cells, some answers replaced, and return what they define.
 
-    Only for the course's own sources: this runs them here, in this process.
+    The sources of the cells stand there as ``__sources__``. Only for the course's own sources: this runs them here,
+    in this process.
     """
-    scope: dict[str, Any] = {"__name__": "__main__"}
-    for name, source in given_cells(slug):
-        exec(compile((replace or {}).get(name, source), f"<{name}>", "exec"), scope)
+    cells = [(name, (replace or {}).get(name, source)) for name, source in given_cells(slug)]
+    scope: dict[str, Any] = {"__name__": "__main__", "__sources__": tuple(source for _, source in cells)}
+    for name, source in cells:
+        exec(compile(source, f"<{name}>", "exec"), scope)
     return scope

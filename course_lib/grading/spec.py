@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from course_lib.check.measures import Measure
 from course_lib.check.probe import Probe
 from course_lib.check.properties import Property
 
@@ -44,6 +45,10 @@ class Line:
         cases: draws the probes. Batch ≠ length ≠ width ≠ heads; nothing square.
         properties: what must hold of the replies besides; either a sequence or a function of the
             probes, where a parameter depends on what was drawn.
+        measures: for an exercise that returns trained weights, which no reference can equal: draws the measures
+            by which alone the line is judged, with the data that they measure on. Its ``cases`` draw the same
+            probe for every generator, so that chance in the grading decides nothing about the training; lines
+            with the same probe share one training.
     """
 
     name: str
@@ -51,6 +56,7 @@ class Line:
     points: float
     cases: Cases
     properties: Sequence[Property] | Callable[[Sequence[Probe]], Sequence[Property]] = ()
+    measures: Callable[[np.random.Generator], Sequence[Measure]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,13 +85,15 @@ class Exercise:
 
     Attributes:
         name: of the object, of its solution cell (grade_id) and of the reference.
-        reference: computes what is right, from ``course_lib.models`` and its like.
+        reference: computes what is right, from ``course_lib.models`` and its like. An exercise whose lines are
+            all measured is never compared with it.
         lines: the rubric.
         misconceptions: the known mistakes.
         returns: names of the outputs for messages ("the output", "the weights").
         banned: names whose use would be the exercise done by a library.
         uses: earlier exercises whose objects this one may call. Where one of them is wrong, this
             exercise is graded with the assignment's stand-in in its place, so that it is gradable alone.
+        no_mutants: why no automatic mutants are made of its solution; "" where they are.
     """
 
     name: str
@@ -95,6 +103,7 @@ class Exercise:
     returns: Sequence[str] = ("the output",)
     banned: Sequence[str] = ()
     uses: Sequence[str] = ()
+    no_mutants: str = ""
 
     @property
     def points(self) -> float:
