@@ -92,6 +92,7 @@ def describe_failure(failure: Failure) -> str:
         "refused": f"the return value cannot be read: {failure.message}",
         "timeout": f"stopped: {failure.message}",
         "memory": f"out of memory: {failure.message}",
+        "too_large": f"it holds {failure.message}; work in parts, and let go of each before the next",
         "died": f"the process ended during the call: {failure.message}",
     }
     text = sentences.get(failure.kind, failure.message).rstrip(": ")

@@ -42,6 +42,8 @@ class Probe:
         dtype: name of PyTorch's default dtype during the call, and of the module's weights. In float32 an answer
             that computes angles in float32 is as right as one that computes them in float64.
         watch: also report the largest tensor made on the way and the PyTorch operations used.
+        room_bytes: ask in a process of its own that has room for so many bytes beside what it begins with. Only
+            the grader's runner does so; a notebook has memory for all.
         seconds: wall time after which the runner stops the call.
     """
 
@@ -55,6 +57,7 @@ class Probe:
     seed: int = 0
     dtype: str = "float64"
     watch: bool = False
+    room_bytes: int | None = None
     seconds: float = 10.0
 
     def to_value(self) -> dict[str, Any]:
@@ -82,7 +85,8 @@ class Failure:
 
     ``kind`` is one of ``missing`` (no such name), ``not_written`` (NotImplementedError), ``raised``,
     ``state`` (the weights do not fit the module), ``refused`` (a return value that cannot be read),
-    ``timeout``, ``memory``, ``died`` (the last three are the runner's verdicts).
+    ``too_large`` (it did not do with the room that the probe gave), ``timeout``, ``memory``, ``died`` (the last four
+    are the runner's verdicts).
     """
 
     kind: str

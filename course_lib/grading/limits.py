@@ -20,6 +20,8 @@ class Limits:
         open_files: descriptors of one process.
         file_bytes: size of one file.
         scratch_bytes: of /tmp, /dev/shm and the home folder, each.
+        room_bytes: memory that a process may map beside what a slot begins with, arrays that are only passed
+            through included; ``None`` where only ``memory_bytes`` holds.
     """
 
     cell_seconds: float = 60.0
@@ -30,6 +32,7 @@ class Limits:
     open_files: int = 256
     file_bytes: int = 64 * MIB
     scratch_bytes: int = 128 * MIB
+    room_bytes: int | None = None
 
     def of_a_slot(self) -> dict[str, int]:
         """The limits that the runner enforces, for its request."""

@@ -161,6 +161,10 @@ def _attack(launcher: Launcher) -> list[Protection]:
         with open_session() as session:
             return [_limit(name, session, target, kinds)]
 
+    def room() -> list[Protection]:
+        with open_session() as session:
+            return [_protection("limit on room", session.ask(Probe(target="outgrow_room", room_bytes=32 * MIB)))]
+
     with ThreadPoolExecutor() as pool:
         groups = [
             pool.submit(attempts),
@@ -168,6 +172,7 @@ def _attack(launcher: Launcher) -> list[Protection]:
             pool.submit(limit, "memory", "fill_memory", {"memory"}),
             pool.submit(limit, "processes", "fork_for_ever", {"died", "raised"}),
             pool.submit(limit, "wall time", "hang", {"timeout"}),
+            pool.submit(room),
         ]
         return [protection for group in groups for protection in group.result()]
 
@@ -204,7 +209,7 @@ def _limit(name: str, session: Session, target: str, kinds: set[str]) -> Protect
 
 
 ATTACKS = """
-import ctypes, errno, importlib, mmap, os, signal, socket, subprocess, time
+import ctypes, errno, importlib, mmap, os, resource, signal, socket, subprocess, time
 
 def managed(attempts):
     done = []
@@ -288,6 +293,16 @@ def fill_memory():
         part = mmap.mmap(-1, 16 << 20)
         part.write(b"x" * (16 << 20))
         kept.append(part)
+
+def outgrow_room():
+    def lift():
+        resource.setrlimit(resource.RLIMIT_DATA, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    return managed([
+        ("held 64 MiB", lambda: len(bytearray(64 << 20))),
+        ("shared 64 MiB", lambda: mmap.mmap(-1, 64 << 20).close()),
+        ("lifted the limit", lift),
+        ("ran another program", lambda: subprocess.run(["/bin/sh", "-c", ":"]) and None),
+    ])
 
 def fork_for_ever():
     children = 0

@@ -18,7 +18,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import IO, Any, Protocol, TypeVar
 
 from course_lib.check.probe import MAX_MESSAGE, Failure, Frame, Probe, Reply
@@ -35,6 +35,8 @@ OPEN_SECONDS = 30.0
 LEASH_SECONDS = 10.0
 RETRIES = 2
 MAX_STRETCH = 4.0
+MIB = 1 << 20
+OUT_OF_MEMORY = ("can't allocate memory", "Cannot allocate memory", "bad_alloc")
 SAID_BY_A_SLOT = {"missing", "not_written", "raised", "state", "refused", "memory"}
 KILLED = "ended by SIGKILL"
 
@@ -242,11 +244,26 @@ class SlotSession:
 
     def ask(self, probe: Probe) -> Reply:
         """Put one probe. Never raises for what the student's code does."""
+        if probe.room_bytes is not None:
+            return self._ask_in_room(replace(probe, room_bytes=None), probe.room_bytes)
         return self._retrying(lambda: self._ask(probe))
 
     def close(self) -> None:
         """End the student's code."""
         self._drop()
+
+    def _ask_in_room(self, probe: Probe, room_bytes: int) -> Reply:
+        """Put a probe to a slot of its own, which from before its first cell has room for so many bytes more."""
+        limits = replace(self._limits, room_bytes=room_bytes)
+        slot = SlotSession(self._launcher, self._cells, limits=limits, budget=self._budget, seed=self._seed)
+        try:
+            reply = slot.ask(probe)
+        finally:
+            slot.close()
+        if reply.failure is None or not _for_want_of_room(reply.failure):
+            return reply
+        message = f"more than {room_bytes / MIB:.3g} MiB at one time in {probe.target}"
+        return Reply(failure=Failure("too_large", message=message))
 
     def _retrying(self, action: Callable[[], T]) -> T:
         """Do it again in a new slot where the runner, not the student's code, has failed."""
@@ -389,6 +406,13 @@ def _read_reply(message: bytes, number: int) -> Reply:
     if reply.failure is None:
         return reply
     return Reply(failure=_read_failure(reply.failure))
+
+
+def _for_want_of_room(failure: Failure) -> bool:
+    """Whether a failure is what too little memory looks like; code that meets it may end in many ways."""
+    if failure.kind == "raised":
+        return any(text in failure.message for text in OUT_OF_MEMORY)
+    return failure.kind in ("missing", "memory", "refused", "died")
 
 
 def _read_failure(failure: Failure | None) -> Failure | None:

@@ -120,7 +120,7 @@ def limit_resources(limits: Mapping[str, int], *, own_processes: bool) -> None:
         own_processes: whether the number of processes is counted for this slot alone; otherwise it
             would count everything that the user runs.
     """
-    data = _data_size() + limits["memory_bytes"]
+    data = data_size() + limits["memory_bytes"]
     values = {
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_FSIZE: limits["file_bytes"],
@@ -156,7 +156,7 @@ def _mount(kind: str, place: str, options: str) -> None:
     _check(libc.mount(kind.encode(), place.encode(), kind.encode(), flags, options.encode()), f"a private {place}")
 
 
-def _data_size() -> int:
+def data_size() -> int:
     """Bytes of private writable memory that this process has mapped, as RLIMIT_DATA counts them."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith("VmData:"))

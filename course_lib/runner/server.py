@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from course_lib.check.probe import DTYPES, Probe, execute
-from course_lib.runner import confine, slot, watch, wire
+from course_lib.runner import confine, room, slot, watch, wire
 
 TICK = 0.02
 MAX_REQUEST = 10_000
@@ -55,6 +55,7 @@ class Server:
         self.baseline = watch.private_memory(os.getpid())
         if confined:
             self.calls = confine.call_filter()
+            self.calls_in_room = room.call_filter()
 
     def run(self) -> None:
         """Serve until the controller closes its end."""
@@ -108,7 +109,11 @@ class Server:
         confine.own_user_namespace(inside=confine.STUDENT)  # for the count of its processes
         confine.limit_resources(limits, own_processes=True)
         confine.give_up_privileges()
-        self.calls.load()
+        if "room_bytes" in limits:
+            room.hold(limits["room_bytes"])
+            self.calls_in_room.load()
+        else:
+            self.calls.load()
         _serve(request, data)
 
     def _become(self, run: Callable[[], None]) -> NoReturn:
@@ -220,6 +225,8 @@ def _serve_plain(request: dict[str, Any], data: socket.socket) -> None:
     os.setsid()
     os.chdir(request["folder"])
     confine.limit_resources(request["limits"], own_processes=False)
+    if "room_bytes" in request["limits"]:
+        room.hold(request["limits"]["room_bytes"])
     _serve(request, data)
 
 
