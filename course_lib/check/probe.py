@@ -62,7 +62,8 @@ class Probe:
 
     def to_value(self) -> dict[str, Any]:
         """The probe as a value that :func:`course_lib.check.values.pack` accepts."""
-        return {name: _as_plain(getattr(self, name)) for name in self.__dataclass_fields__}
+        named = (name for name in self.__dataclass_fields__ if name != "room_bytes" or self.room_bytes is not None)
+        return {name: _as_plain(getattr(self, name)) for name in named}
 
     @classmethod
     def from_value(cls, value: Mapping[str, Any]) -> Probe:

@@ -23,8 +23,8 @@ from course_lib.runner import confine
 
 KIB, MIB = 1 << 10, 1 << 20
 LARGEST_FENCE, SMALLEST_FENCE = 1 << 30, 64 * KIB
-MAPPED_APART = 256 * KIB
-THREAD_STACK = 1 * MIB
+MAPPED_APART = 4 * KIB
+THREAD_STACK = 512 * KIB
 MAIN_STACK = 8 * MIB
 
 M_TOP_PAD, M_MMAP_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -2, -3, -4, -8
@@ -47,8 +47,8 @@ def hold(room_bytes: int) -> None:
 def fence_free_memory() -> None:
     """Take what lies free in the heap out of use, so that an array of 64 KiB or more has to be new memory.
 
-    The warm server has tens of MiB there. From now on each array of 256 KiB or more is mapped apart, which
-    makes the limit exact: none of it is lost in the heap's gaps.
+    The warm server has tens of MiB there. From now on each array of 4 KiB or more is mapped apart: in the heap,
+    where aligned blocks leave gaps that the next ones miss by a little, many small arrays would use up the room.
     """
     libc = confine.libc
     page = resource.getpagesize()

@@ -36,8 +36,8 @@ def tiled_attention(query, key, value, *, tile_size):
     def rows(tile):
         return (tile @ key.mT / math.sqrt(query.shape[-1])).softmax(-1) @ value
 
-    with ThreadPoolExecutor(8) as pool:
-        return torch.cat(list(pool.map(rows, query.split(tile_size // 8 + 1, dim=-2))), dim=-2)
+    with ThreadPoolExecutor(4) as pool:
+        return torch.cat(list(pool.map(rows, query.split(tile_size // 16, dim=-2))), dim=-2)
 """,
 }
 SLOW = "one query after the other"
@@ -105,7 +105,7 @@ def test_a_dense_answer_loses_the_line_about_memory_only_and_is_told_why(sandbox
     (lost,) = [line for line in result.lines if not line.earned]
     assert lost.line.name == "memory" and lost.finding is not None
     assert lost.finding.message == (
-        "it holds more than 24 MiB at one time in tiled_attention; work in parts, and let go of each before the next."
+        "it holds more than 12 MiB at one time in tiled_attention; work in parts, and let go of each before the next."
     )
 
 

@@ -12,7 +12,7 @@ from course_lib.grading.spec import Exercise, Line, Misconception
 from course_lib.grading.specs._cases import attention_inputs
 from course_lib.models import attention as reference
 
-ROOM = 24 << 20
+ROOM = 12 << 20
 
 
 def _tiled(
@@ -59,17 +59,17 @@ def _large_scores(rng: np.random.Generator) -> list[Probe]:
 def _memory(rng: np.random.Generator) -> list[Probe]:
     """A small case, whose largest tensor is noted by the process itself, and one for which the kernel decides.
 
-    The table of the second has nine million weights: 68 MiB, or 34 MiB in float32, and dense attention holds
-    two at once. In parts the right answers of the tests need 1 to 14 MiB. Scores of up to 50 leave half precision
-    too coarse for a smaller table to help.
+    The table of the second has 4.6 million weights: 35 MiB, or 18 MiB in float32, and dense attention holds two
+    at once. In parts the right answers of the tests need 1 to 8 MiB. Scores of up to 50 leave half precision too
+    coarse for a smaller table to help.
     """
     small = attention_inputs(rng, n=90, m=110, head_dim=3, d_value=2)
-    n, m = (int(length + rng.integers(50)) for length in (2300, 3900))
+    n, m = (int(length + rng.integers(50)) for length in (1650, 2800))
     query, key, value = attention_inputs(rng, n=n, m=m, head_dim=2, d_value=1)
     large = 4 * query, key, value
     return [
         Probe(target="tiled_attention", args=small, kwargs={"tile_size": 8}, watch=True),
-        Probe(target="tiled_attention", args=large, kwargs={"tile_size": 150}, room_bytes=ROOM, seconds=40.0),
+        Probe(target="tiled_attention", args=large, kwargs={"tile_size": 107}, room_bytes=ROOM, seconds=40.0),
     ]
 
 
