@@ -71,7 +71,9 @@ def audit(folder: Path | None) -> None:
     if problems:
         console.print("  Restore the results from a copy; or remove the folder and grade again.", soft_wrap=True)
     else:
-        console.print(f"[green]✓[/] {len(store.log())} log lines and their results are whole, in {room.results}")
+        console.print(
+            f"[green]✓[/] {len(store.log())} log lines and their results are whole, in {room.results}", soft_wrap=True
+        )
     found: list[Difference] = []
     for spec in chosen(None):
         if room.students(spec.slug) or standings(room, spec.slug):
@@ -80,7 +82,7 @@ def audit(folder: Path | None) -> None:
             people = f", {checked.by_person} more were given by a person" if checked.by_person else ""
             if not checked.differences:
                 scores = f"{checked.scores} automatic scores in the gradebook are those of the results"
-                console.print(f"[green]✓[/] {spec.slug}: {scores}{people}")
+                console.print(f"[green]✓[/] {spec.slug}: {scores}{people}", soft_wrap=True)
     found += table_differences(room)
     for kind, remedy in REMEDIES.items():
         group = [item for item in found if item.kind == kind]

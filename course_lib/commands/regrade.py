@@ -62,7 +62,10 @@ def _regrade(
     if changed and not yes:
         question = f"Replace the scores of {len(changed)} students?"
         if not sys.stdin.isatty() or not Confirm.ask(question, default=False, console=console):
-            return [*problems, f"nothing of {spec.slug} was written; to replace the scores: course regrade --yes."]
+            return [
+                *problems,
+                f"nothing of {spec.slug} was written; to replace the scores: course regrade {spec.slug} --yes.",
+            ]
     register(room, spec.slug)
     problems += write(room, spec, todo)
     summarise(room, spec, results)
@@ -71,7 +74,7 @@ def _regrade(
 
 def _show(changed: list[Pending], size: int) -> None:
     """The students whose scores change, with the rubric lines, and the sum of it."""
-    table = Table(title="What the same rubric line, in the gradebook and now, earns", title_justify="left")
+    table = Table(title="What a rubric line earned before, and earns now", title_justify="left")
     for name in ("student", "exercise", "rubric line", "before", "now", "points"):
         table.add_column(name, justify="right" if name in ("before", "now", "points") else "left", overflow="fold")
     for item in changed:
@@ -88,10 +91,15 @@ def _show(changed: list[Pending], size: int) -> None:
     differences = [item.difference for item in changed]
     more, less = sum(d > 0 for d in differences), sum(d < 0 for d in differences)
     causes = ", ".join(dict.fromkeys(cause for item in changed for cause in item.causes))
+    low, high = f"{min(differences):+g}", f"{max(differences):+g}"
     console.print(
-        f"  {len(changed)} of {size} students change: {more} get more, {less} get less, by {min(differences):+g} to "
-        f"{max(differences):+g} points, {sum(differences) / len(changed):+.2f} on average. Changed since they were "
-        f"graded: {causes}.",
+        f"  {len(changed)} of {size} students change: {more} get more, {less} get less, by "
+        + (
+            f"{low} points"
+            if low == high
+            else f"{low} to {high} points, {sum(differences) / len(changed):+.2f} on average"
+        )
+        + f". Changed since they were graded: {causes}.",
         soft_wrap=True,
     )
 

@@ -18,7 +18,6 @@ from pathlib import Path
 from nbgrader.api import Gradebook, InvalidEntry
 from nbgrader.coursedir import CourseDirectory
 from sqlalchemy.exc import OperationalError
-from tornado.log import app_log
 from traitlets.config import Config, PyFileConfigLoader
 
 from course_lib.grading.places import ROOT
@@ -43,7 +42,7 @@ FAULTS = {
 NOTHING_LOST = "Nothing is lost; the same command goes on from here."
 
 put_on_path()
-app_log.addHandler(logging.NullHandler())  # what nbgrader logs without a handler would be a traceback on the terminal
+logging.getLogger("tornado.application").addHandler(logging.NullHandler())  # else nbgrader prints tracebacks
 
 
 class ClassFault(Exception):

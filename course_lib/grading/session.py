@@ -24,6 +24,7 @@ from typing import IO, Any, Protocol, TypeVar
 from course_lib.check.probe import MAX_MESSAGE, Failure, Frame, Probe, Reply
 from course_lib.check.values import MAX_BYTES, ValueRefused, pack, unpack
 from course_lib.grading.limits import Limits
+from course_lib.grading.pulse import pulse
 from course_lib.runner import wire
 
 T = TypeVar("T")
@@ -59,12 +60,19 @@ class Budget:
 
         Args:
             at_most: seconds on a machine that has time; on a busy one it may be several times as long.
+
+        Raises:
+            RunnerFault: the deadline passed while this process stood still.
         """
-        started = time.monotonic()
+        started, still = time.monotonic(), pulse().seconds_still()
         try:
             yield started + max(0.0, min(at_most * _stretch(), self.seconds - self.spent))
+        except wire.Late as error:
+            if pulse().seconds_still() > still:
+                raise RunnerFault("this machine, or its grading, stood still for a while") from error
+            raise
         finally:
-            self.spent += time.monotonic() - started
+            self.spent += time.monotonic() - started - (pulse().seconds_still() - still)
 
     @property
     def exhausted(self) -> bool:

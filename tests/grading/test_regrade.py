@@ -104,7 +104,7 @@ def test_points_that_a_person_gave_stay_and_the_table_says_so(
     before = scores(graded)
     new_rubric(graded, monkeypatch, {student: 1.5})
     code, said = course("regrade", SLUG, "--class", graded.room.folder, "--yes")
-    assert code == DONE and f"{FIRST} keeps the 1.75 points" in said and "by +0 to +0 points" in said
+    assert code == DONE and f"{FIRST} keeps the 1.75 points" in said and "by +0 points" in said
     after: Standing = standings(graded.room, SLUG)[student]
     assert after.cells[CELL].auto == 0.5 and after.cells[CELL].manual == 1.75 and scores(graded) == before
     assert after.cells[CELL].waiting, "the person is asked whether the points still hold"

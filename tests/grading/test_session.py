@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ import pytest
 import torch
 
 from course_lib.check.probe import Failure, Probe, Reply
+from course_lib.grading import session as sessions
 from course_lib.grading.limits import MIB, Limits
 from course_lib.grading.session import Budget, Launcher, RunnerFault, Session
 
@@ -216,6 +218,20 @@ def test_prints_plots_and_warnings_are_no_errors(launcher: Launcher) -> None:
         "    plt.plot([1, 2]); plt.show()\n    return sum(tqdm(range(10)))"
     )
     assert answer(launcher, source).output == 45
+
+
+def test_a_reply_that_came_while_the_grading_stood_still_is_no_timeout(
+    launcher: Launcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "_stretch", lambda: 1.0)
+    budget = Budget(60.0)
+    session = open_session(launcher, {"f": "import time\ndef f():\n    time.sleep(1)\n    return 2"}, budget=budget)
+    me = os.getpid()
+    wake = ["sh", "-c", f"sleep 0.5; kill -STOP {me}; sleep 7; kill -CONT {me}"]
+    with subprocess.Popen(wake):
+        assert session.ask(Probe(target="f", seconds=2)).output == 2
+    assert budget.spent < 6 and budget.limits_hit == []
+    session.close()
 
 
 def test_a_slot_that_something_outside_killed_is_opened_anew_and_the_question_asked_again(launcher: Launcher) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +20,6 @@ from course_lib.grading.ingest import read_submission
 from course_lib.grading.intake.archive import Entry, EntryError, Source, shown
 from course_lib.grading.intake.names import Claim, Kind, read_claim
 from course_lib.grading.intake.roster import Match, Members, is_possible_id, match
-from course_lib.grading.results import write_atomically
 from course_lib.grading.spec import Assignment
 from course_lib.grading.standing import handed_in_at
 
@@ -130,7 +130,7 @@ def apply(plan: Plan, source: Source, classroom: Classroom, spec: Assignment, *,
             fresh = folder.with_name(f".{spec.slug}.new")
             shutil.rmtree(fresh, ignore_errors=True)  # of a command that was stopped
             fresh.mkdir(parents=True)
-            write_atomically(fresh / f"{spec.notebook}.ipynb", source.read(item.entry))
+            _write(fresh / f"{spec.notebook}.ipynb", source.read(item.entry))
             _write_time(fresh, item.time)
             if folder.exists():
                 _keep(folder, classroom.folder / EARLIER / spec.slug / item.student)
@@ -239,7 +239,19 @@ def _time_in_list(student: str, members: Members, kind: Kind) -> datetime | None
 
 def _write_time(folder: Path, time: datetime | None) -> None:
     if time is not None:
-        write_atomically(folder / "timestamp.txt", f"{time:%Y-%m-%d %H:%M:%S.%f} UTC\n".encode())
+        _write(folder / "timestamp.txt", f"{time:%Y-%m-%d %H:%M:%S.%f} UTC\n".encode())
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file that was not there; where the disk is full, it is not there afterwards."""
+    try:
+        with path.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def _keep(folder: Path, place: Path) -> None:
