@@ -146,6 +146,17 @@ ROWS: dict[str, Row] = {
             steps=800,
             length_power=1.0,
         ),
+        Row(
+            "transformer",
+            "Transformer",
+            "course_lib.models.transformer.TransformerTranslator",
+            {},
+            batch_size=32,
+            learning_rate=5e-3,
+            steps=700,
+            length_power=0.7,
+            colour=COLOURS["green"],
+        ),
     )
 }
 

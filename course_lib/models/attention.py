@@ -264,7 +264,9 @@ class MultiHeadAttention(nn.Module):
         self.value_projection = nn.Linear(d_model, d_model)
         self.output_projection = nn.Linear(d_model, d_model)
 
-    def forward(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None, *, need_weights: bool = True
+    ) -> tuple[Tensor, Tensor | None]:
         """Attend from each query vector to all key vectors, in each head.
 
         Args:
@@ -273,9 +275,10 @@ class MultiHeadAttention(nn.Module):
             value: (batch, m, d_model).
             mask: boolean, broadcastable to (batch, num_heads, n, m), True where the query may attend to
                 the key.
+            need_weights: False for the output alone, by PyTorch's fast path.
 
         Returns:
-            The output (batch, n, d_model) and the weights (batch, num_heads, n, m).
+            The output (batch, n, d_model) and the weights (batch, num_heads, n, m), or None for them.
 
         Raises:
             ValueError: if a width is not the layer's, or the shapes do not fit together.
@@ -286,7 +289,11 @@ class MultiHeadAttention(nn.Module):
         queries = split_heads(self.query_projection(query), self.num_heads)  # (batch, heads, n, head_dim)
         keys = split_heads(self.key_projection(key), self.num_heads)  # (batch, heads, m, head_dim)
         values = split_heads(self.value_projection(value), self.num_heads)  # (batch, heads, m, head_dim)
-        heads, weights = scaled_dot_product_attention(queries, keys, values, mask)
+        weights = None
+        if need_weights:
+            heads, weights = scaled_dot_product_attention(queries, keys, values, mask)
+        else:
+            heads = fused_attention(queries, keys, values, mask)
         return self.output_projection(merge_heads(heads)), weights
 
 

@@ -117,7 +117,7 @@ class EncoderBlock(nn.Module):
         Raises:
             ValueError: if the width is not the block's, or the mask does not fit.
         """
-        attended, _ = self.self_attention(x, x, x, mask)
+        attended, _ = self.self_attention(x, x, x, mask, need_weights=False)
         x = self.norm1(x + self.dropout(attended))
         return self.norm2(x + self.dropout(self.feed_forward(x)))
 
@@ -171,9 +171,9 @@ class DecoderBlock(nn.Module):
         Raises:
             ValueError: if a width is not the block's, or a mask does not fit.
         """
-        attended, _ = self.self_attention(x, x, x, mask)
+        attended, _ = self.self_attention(x, x, x, mask, need_weights=False)
         x = self.norm1(x + self.dropout(attended))
-        attended, _ = self.cross_attention(x, memory, memory, memory_mask)
+        attended, _ = self.cross_attention(x, memory, memory, memory_mask, need_weights=False)
         x = self.norm2(x + self.dropout(attended))
         return self.norm3(x + self.dropout(self.feed_forward(x)))
 
@@ -184,8 +184,8 @@ class TransformerEncoderDecoder(nn.Module):
         ids -> embedding + position -> num_layers encoder blocks -> memory
         <start>, ids -> embedding + position -> num_layers decoder blocks -> linear
 
-    PyTorch's embeddings start with variance 1, as wide as the positions. The paper's start with 1 / d_model and
-    are multiplied by √d_model, which is the same at the start.
+    The embeddings start as large as the positions, with a mean square of ½, so that neither drowns the other. The
+    paper multiplies them by √d_model instead, for the same reason.
 
     Args:
         source_size, target_size: words of the two vocabularies.
@@ -216,6 +216,8 @@ class TransformerEncoderDecoder(nn.Module):
         super().__init__()
         self.source_embedding = nn.Embedding(source_size, d_model)
         self.target_embedding = nn.Embedding(target_size, d_model)
+        for embedding in (self.source_embedding, self.target_embedding):
+            nn.init.normal_(embedding.weight, std=0.5**0.5)
         self.dropout = nn.Dropout(dropout)
         block: dict[str, Any] = {
             "d_model": d_model,
@@ -438,12 +440,13 @@ class TransformerTranslator(Translator):
             target_length, source_length): row i belongs to the i-th word that is written.
         """
         kept: list[Tensor] = []
-        hooks = [
-            block.get_submodule("cross_attention").register_forward_hook(
-                lambda _layer, _inputs, output: kept.append(output[1])
-            )
-            for block in self.model.decoder
-        ]
+
+        def keep(layer: MultiHeadAttention, inputs: tuple[Tensor, ...], _output: object) -> None:
+            _, weights = layer.forward(*inputs)  # the block did without them, so ask again
+            assert weights is not None
+            kept.append(weights)
+
+        hooks = [block.get_submodule("cross_attention").register_forward_hook(keep) for block in self.model.decoder]
         try:
             logits = self(source, tokens, lengths)
         finally:

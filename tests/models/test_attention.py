@@ -362,6 +362,16 @@ def multi_head_pair(d_model: int, num_heads: int) -> tuple[MultiHeadAttention, n
     return ours, theirs
 
 
+@pytest.mark.parametrize("masked", [False, True])
+def test_without_the_weights_multi_head_attention_gives_the_same_output_and_gradients(masked: bool) -> None:
+    layer = MultiHeadAttention(d_model=12, num_heads=3)
+    inputs = [randn(2, length, 12, seed=seed).requires_grad_() for seed, length in enumerate((5, 7, 7))]
+    mask = random_mask(2, 3, 5, 7, empty_rows=True) if masked else None
+    found, weights = layer(*inputs, mask, need_weights=False)
+    assert weights is None
+    assert_same_gradients(found, layer(*inputs, mask)[0], [*inputs, *layer.parameters()])
+
+
 @pytest.mark.parametrize("num_heads", [1, 2, 4, 8])
 @pytest.mark.parametrize("masked", ["nothing", "pairs", "per head", "padding"])
 def test_multi_head_attention_equals_pytorch_with_copied_weights(num_heads: int, masked: str) -> None:
