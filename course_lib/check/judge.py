@@ -153,6 +153,7 @@ def _judge_line(
         return _measure_line(line, replies)
     found = [compare(case.expected, r, returns=exercise.returns) for case, r in zip(line.cases, replies, strict=True)]
     drawn = any(p.of_chance for p in line.properties)
+    other = next((i for i, finding in enumerate(found) if finding), 0)
     if drawn:
         found = [None if finding and finding.kind == "values" else finding for finding in found]
     number = next((i for i, finding in enumerate(found) if finding), None)
@@ -162,7 +163,7 @@ def _judge_line(
         return LineResult(line, line.points)
     if number is None or difference is None:
         # Draws by the same calls are the same, so a known mistake can be recognised by what it drew.
-        mistake = _recognise(exercise, line, replies, named, 0) if drawn else None
+        mistake = _recognise(exercise, line, replies, named, other) if drawn else None
         return LineResult(line, 0.0, Finding("property", str(broken)), mistake)
     mistake = _recognise(exercise, line, replies, named, number)
     if broken is not None and mistake is None and difference.kind not in ("structure", "type"):
