@@ -157,7 +157,7 @@ train_translator = Exercise(
             line="translates",
             edits=[
                 ("tokens = shift_right(target)", "tokens = target"),
-                ("steps, learning_rate = 400", "steps, learning_rate = 200"),
+                ("steps, learning_rate = 400", "steps, learning_rate = 120"),
             ],
         ),
         Misconception(
@@ -188,7 +188,7 @@ train_translator = Exercise(
                     "context = state[0][-1]",
                     "state = (torch.zeros_like(state[0]), torch.zeros_like(state[1]))\n        context = state[0][-1]",
                 ),
-                ("steps, learning_rate = 400", "steps, learning_rate = 200"),
+                ("steps, learning_rate = 400", "steps, learning_rate = 120"),
             ],
         ),
     ],
