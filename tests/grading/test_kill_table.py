@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from course_lib.check.probe import Probe
+from course_lib.check.probe import Probe, Reply
 from course_lib.grading import kill_table
 from course_lib.grading.spec import Assignment, Line, assignment
 
@@ -45,6 +45,30 @@ def test_an_equivalent_mutant_that_is_caught_after_all_does_not_hold() -> None:
     listed = {"causal_mask": {"return torch.ones(length, length, dtype=torch.bool).triu()": "a wrong reason"}}
     spec = dataclasses.replace(SPEC, equivalent=listed)
     assert not kill_table.kill_table(spec, exercises=["causal_mask"], with_mutants=True).holds
+
+
+def test_no_mutants_are_made_where_the_spec_says_why_not() -> None:
+    exercise = dataclasses.replace(SPEC.exercise("causal_mask"), no_mutants="a reason")
+    spec = dataclasses.replace(SPEC, exercises=[exercise])
+    (row,) = kill_table.kill_table(spec, seeds=[b"any"], with_mutants=True).exercises
+    assert (row.mutants, row.no_mutants, row.holds) == ((), "a reason", True)
+
+
+def test_a_reply_that_took_long_serves_the_same_sources_again_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+
+    def answer(probe: Probe, scope: object) -> Reply:
+        asked.append(scope)
+        return Reply(len(asked))
+
+    monkeypatch.setattr(kill_table, "execute", answer)
+    monkeypatch.setattr(kill_table, "KEPT_SECONDS", -1.0)
+    monkeypatch.setattr(kill_table, "_LONG_REPLIES", {})
+    first, second = ({"__sources__": (source,)} for source in ("one", "two"))
+    train, other = Probe(target="train"), Probe(target="train", seed=1)
+    given = [kill_table.ask_here(scope)(probe).output for scope in (first, second) for probe in (train, other, train)]
+    assert given == [1, 2, 1, 3, 4, 3]
+    assert [kill_table.ask_here({})(train).output for _ in range(2)] == [5, 6]
 
 
 def test_a_mutant_that_loops_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
