@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
@@ -142,7 +143,7 @@ def _encode(value: Any, tensors: dict[str, torch.Tensor], budget: list[int], whe
             for i, item in enumerate(list(value)[: budget[0] + 1])
         ]
         return {"list" if kind is list else "tuple": items}
-    if kind is dict:
+    if kind in (dict, OrderedDict):  # a state_dict is an OrderedDict; it arrives as a dict
         if not all(type(key) is str and len(key) <= MAX_TEXT for key in value):
             raise ValueRefused(f"{where} is a dict whose keys are not all short strings")
         return {
