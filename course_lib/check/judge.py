@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from course_lib.check.compare import Finding, compare, describe_failure, same
-from course_lib.check.measures import Measure
+from course_lib.check.measures import Measure, Misfit
 from course_lib.check.probe import Probe, Reply
 from course_lib.check.properties import Property
 from course_lib.check.values import pack
@@ -185,7 +185,10 @@ def _measure_line(line: RubricLine, replies: Sequence[Reply]) -> LineResult:
             finding = Finding(reply.failure.kind, describe_failure(reply.failure), failure=reply.failure)
             return LineResult(line, 0.0, finding, case=number)
         for measure in line.measures:
-            broken = measure.broken(reply.output)
+            try:
+                broken = measure.broken(reply.output)
+            except Misfit as problem:
+                return LineResult(line, 0.0, Finding("measure", str(problem)), case=number)
             if broken is not None:
                 return LineResult(line, 0.0, Finding("measure", broken), measure.mistake or None, number)
     return LineResult(line, line.points)

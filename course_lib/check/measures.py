@@ -39,29 +39,46 @@ class Measure:
     mistake: str = ""
 
     def broken(self, weights: Any) -> str | None:
-        """One sentence that says what the weights fall short of, or ``None``."""
+        """One sentence that says what the weights fall short of, or ``None``.
+
+        Raises:
+            Misfit: these are no weights of the network that is measured.
+        """
         return MEASURES[self.name](weights, **self.parameters)
 
 
-def misfit(network: nn.Module, weights: Any) -> str | None:
-    """Put weights into a network that was made on the meta device, or say in one sentence why they do not fit."""
+class Misfit(Exception):
+    """Weights that do not fit into the network that is measured; the message says why, in one sentence."""
+
+
+def fit(network: nn.Module, weights: Any) -> None:
+    """Put weights into a network that was made on the meta device.
+
+    Raises:
+        Misfit: a name, a shape or a type is not that of the network's, or not all numbers are finite.
+    """
     wanted = network.state_dict()
     if not isinstance(weights, Mapping):
-        return "it must return a dict of weights by name."
+        raise Misfit("it must return a dict of weights by name.")
     missing, extra = sorted(set(wanted) - set(weights)), sorted(set(weights) - set(wanted))
     if missing or extra:
-        parts = [f"lack {', '.join(missing)}"] * bool(missing) + [f"also hold {', '.join(extra)}"] * bool(extra)
-        return f"the returned weights {' and '.join(parts)}."
+        parts = [f"lack {_few(missing)}"] * bool(missing) + [f"also hold {_few(extra)}"] * bool(extra)
+        raise Misfit(f"the returned weights {' and '.join(parts)}.")
     for name, want in wanted.items():
         have = weights[name]
         if not isinstance(have, Tensor) or not have.is_floating_point():
-            return f"{name} must be a tensor of floating-point numbers."
+            raise Misfit(f"{name} must be a tensor of floating-point numbers.")
         if have.shape != want.shape:
-            return f"{name} has shape {tuple(have.shape)}, expected {tuple(want.shape)}."
+            raise Misfit(f"{name} has shape {tuple(have.shape)}, expected {tuple(want.shape)}.")
         if not bool(torch.isfinite(have).all()):
-            return f"{name} holds numbers that are not finite."
+            raise Misfit(f"{name} holds numbers that are not finite.")
     network.load_state_dict({name: weights[name].float() for name in wanted}, assign=True)
-    return None
+
+
+def _few(names: list[str]) -> str:
+    """The first names, each cut to a readable length."""
+    others = [f"{len(names) - 3} more"] * (len(names) > 3)
+    return ", ".join([*(name[:60] for name in names[:3]), *others])
 
 
 # Translators with a fixed context
@@ -167,9 +184,7 @@ def _translator(look: Callable[..., str | None]) -> Callable[..., str | None]:
     ) -> str | None:
         with torch.device("meta"):
             network = FixedContext(**sizes)
-        problem = misfit(network, weights)
-        if problem is not None:
-            return problem
+        fit(network, weights)
         lengths = (source != PAD).sum(dim=1)
         return look(_Exam(network, source.long(), lengths, target.long()), **parameters)
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from course_lib.check import cases
 from course_lib.check.judge import Case, ExerciseCases, ExerciseResult, Mistake, RubricLine, judge
-from course_lib.check.measures import FixedContext, Measure, misfit, until_end
+from course_lib.check.measures import FixedContext, Measure, Misfit, fit, until_end
 from course_lib.check.probe import Failure, Probe, Reply
 from course_lib.models.seq2seq import shift_right
 from course_lib.models.translator import FixedContextTranslator
@@ -33,7 +33,7 @@ def weights(seed: int = 0) -> dict[str, Tensor]:
 def fitted(seed: int = 0) -> FixedContext:
     with torch.device("meta"):
         network = FixedContext(**SIZES)
-    assert misfit(network, weights(seed)) is None
+    fit(network, weights(seed))
     return network
 
 
@@ -82,6 +82,7 @@ def without(name: str) -> dict[str, Any]:
         (None, "it must return a dict of weights by name."),
         (torch.zeros(3), "it must return a dict of weights by name."),
         (without("decoder.output.bias"), "the returned weights lack decoder.output.bias."),
+        ({}, "the returned weights lack decoder.embedding.weight, decoder.output.bias, decoder.output.weight, 9 more."),
         (weights() | {"decoder.more": torch.zeros(2)}, "the returned weights also hold decoder.more."),
         (
             weights() | {"decoder.output.bias": torch.zeros(12)},
@@ -101,7 +102,9 @@ def without(name: str) -> dict[str, Any]:
 )
 def test_weights_that_do_not_fit_are_refused_with_the_reason(given: Any, says: str) -> None:
     measure = Measure("translator_bleu", {"sizes": SIZES, **sentences(), "at_least": 0.0})
-    assert measure.broken(given) == says
+    with pytest.raises(Misfit) as problem:
+        measure.broken(given)
+    assert str(problem.value) == says
 
 
 def test_weights_in_float64_are_measured_like_those_in_float32() -> None:
@@ -163,6 +166,14 @@ def test_a_sign_names_its_mistake_and_comes_before_what_is_only_not_good_enough(
     result, _ = judged(exercise(("first", [SIGN, HARD]), ("second", [HARD])), Reply(weights()))
     assert [line.mistake for line in result.lines] == ["lazy", None]
     assert result.mistakes == ["lazy"]
+
+
+def test_weights_that_do_not_fit_are_no_sign_of_a_mistake() -> None:
+    result, _ = judged(exercise(("first", [SIGN])), Reply({}))
+    (line,) = result.lines
+    assert line.earned == 0
+    assert line.mistake is None
+    assert line.finding is not None and line.finding.message.startswith("the returned weights lack")
 
 
 def test_a_training_that_ends_in_an_error_earns_nothing_and_is_told_it() -> None:

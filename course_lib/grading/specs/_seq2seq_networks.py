@@ -119,7 +119,7 @@ encoder = Exercise(
         ),
         Line(
             name="padding",
-            text="what stands in the padding changes nothing, and gets no gradient",
+            text="what stands in the padding changes nothing",
             points=0.5,
             cases=_other_padding,
             properties=[Property("same_output", {"what": "the words in the padding", "part": 0})],
