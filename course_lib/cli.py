@@ -39,8 +39,9 @@ app = typer.Typer(
     Release assignments, grade a class and report on it.
 
     An assignment is written once, in `solutions/`. `course release` makes the student's notebook from it,
-    `course grade` grades what students handed in, each in a sandbox of its own, and writes the scores into
-    nbgrader's gradebook; `course feedback`, `course report` and `course export` make the pages and the table.
+    `course collect` takes in what students handed in, `course grade` grades it, each notebook in a sandbox of its
+    own, and writes the scores into nbgrader's gradebook; `course feedback`, `course report` and `course export` make
+    the pages and the table.
 
     A class is a folder: `class/`, or the one that `--class` or the variable COURSE_CLASS names. What students
     handed in stands in its `submitted/STUDENT/ASSIGNMENT/`; all else in it is made from that.

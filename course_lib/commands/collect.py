@@ -82,10 +82,10 @@ def _collect(
     dry_run: bool,
 ) -> list[str]:
     """Show the plan, ask, do it; say what is left."""
-    everyone = known_members(room)
-    everyone, unread = with_roster(everyone, roster) if roster else (everyone, [])
-    members = Members(everyone)
     chosen = next((name for name in KINDS if name == kind), None) or detect(source.entries)
+    everyone = known_members(room, chosen)
+    everyone, unread = with_roster(everyone, roster, chosen) if roster else (everyone, [])
+    members = Members(everyone)
     plan = make_plan(source, chosen, room, spec, members, new_students=new_students)
     _show(plan, source, spec, members, unread, replace)
     new = [item for item in plan.taken if item.state in (State.NEW, State.TIME)]

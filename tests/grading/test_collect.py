@@ -314,11 +314,20 @@ def test_a_name_and_a_number_that_contradict_each_other_are_not_taken_in(
     course: Course, new: Class, tmp_path: Path
 ) -> None:
     one, two, *_ = new.students
-    roster = table(tmp_path / "r.csv", ["id", "lms_user_id"], [one, "11"], [two, "22"], delimiter=";")
+    roster = table(tmp_path / "r.csv", ["id", "Identifier"], [one, "Participant 11"], [two, "22"], delimiter=";")
     first, last = new.names[one]
     files = {f"{first} {last}_22_assignsubmission_file_/{NAME}": b"{}"}
     code, said = collected(course, new, zipped(tmp_path / "m.zip", files), "--yes", "--roster", roster)
     assert code == ATTENTION and f"is {one}; number 22 is {two}" in said and new.taken() == {}
+
+
+def test_a_number_of_another_system_names_nobody(course: Course, new: Class, tmp_path: Path) -> None:
+    with new.room.gradebook() as gradebook:
+        gradebook.update_or_create_student(new.students[0], lms_user_id="22")
+    blind = zipped(tmp_path / "m.zip", {f"Participant_22_assignsubmission_file_/{NAME}": b"{}"})
+    assert collected(course, new, blind, "--yes")[0] == ATTENTION and new.taken() == {}
+    unnamed = zipped(tmp_path / "c.zip", {f"somebody_22_3_{NAME}": b"{}"})
+    assert collected(course, new, unnamed, "--yes")[0] == DONE and list(new.taken()) == [new.students[0]]
 
 
 def test_a_list_with_doubled_and_nameless_rows_says_so(course: Course, new: Class, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from course_lib.grading.classroom import Classroom
 from course_lib.grading.intake.archive import shown
-from course_lib.grading.intake.names import Claim
+from course_lib.grading.intake.names import Claim, Kind
 
 COLUMNS: Mapping[str, Sequence[str]] = {
     "id": (
@@ -32,7 +32,8 @@ COLUMNS: Mapping[str, Sequence[str]] = {
     "first": ("firstname", "givenname", "vorname"),
     "last": ("lastname", "familyname", "surname", "nachname"),
     "full": ("fullname", "name", "student"),
-    "number": ("lmsuserid", "canvasid", "canvasuserid", "identifier"),
+    "canvas": ("lmsuserid", "canvasid", "canvasuserid"),
+    "moodle": ("identifier",),
     "time": ("lastmodifiedsubmission",),
 }
 """What a column is for, by the letters of its heading; the earlier name counts more."""
@@ -56,7 +57,7 @@ class Member:
         email, first, last: as people know them.
         logins: other ids.
         names: the whole name as a list has it.
-        number: what a learning management system knows them by.
+        number: what the system that the files come from knows them by; Moodle has another for each assignment.
         time: when the system says that they handed in.
         known: whether the gradebook has them.
     """
@@ -155,18 +156,25 @@ def is_possible_id(student: str) -> bool:
     return not NO_FOLDER.search(student)
 
 
-def known_members(classroom: Classroom) -> list[Member]:
-    """Everyone in the gradebook."""
+def known_members(classroom: Classroom, kind: Kind) -> list[Member]:
+    """Everyone in the gradebook, for files that are named in this way."""
     if not classroom.gradebook_file.exists():
         return []
     with classroom.gradebook() as gradebook:
         return [
-            Member(s.id, s.email or "", s.first_name or "", s.last_name or "", number=s.lms_user_id or "", known=True)
+            Member(
+                s.id,
+                s.email or "",
+                s.first_name or "",
+                s.last_name or "",
+                number=s.lms_user_id or "" if kind == "canvas" else "",
+                known=True,
+            )
             for s in gradebook.students
         ]
 
 
-def with_roster(members: Sequence[Member], path: Path) -> tuple[list[Member], list[str]]:
+def with_roster(members: Sequence[Member], path: Path, kind: Kind) -> tuple[list[Member], list[str]]:
     """The members together with those of a list as CSV, and what in the list was not understood.
 
     A row belongs to the member of the gradebook who has its id, login or e-mail address, or where it has none
@@ -177,7 +185,7 @@ def with_roster(members: Sequence[Member], path: Path) -> tuple[list[Member], li
     """
     everyone = Members(members)
     problems, lines = [], dict[str, int]()
-    for line, row in _rows(path):
+    for line, row in _rows(path, kind):
         where = f"line {line} of {path.name}"
         words = [word for word in (row.student, *sorted(row.logins), row.email) if word]
         found = set[str]().union(*(everyone.called(word) for word in words))
@@ -213,7 +221,7 @@ def _merged(known: Member, row: Member) -> Member:
     )
 
 
-def _rows(path: Path) -> list[tuple[int, Member]]:
+def _rows(path: Path, kind: Kind) -> list[tuple[int, Member]]:
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -234,7 +242,7 @@ def _rows(path: Path) -> list[tuple[int, Member]]:
     for row in reader:
         values = {purpose: (row.get(column) or "").strip() for purpose, column in use.items()}
         if any(values.values()) and values.get("full", "").casefold() not in NO_STUDENT:
-            found.append((reader.line_num, _member(values, row, use)))
+            found.append((reader.line_num, _member(values, row, kind)))
     return found
 
 
@@ -244,13 +252,13 @@ def _columns(headings: Sequence[str]) -> dict[str, str]:
     found = {use: plain[name] for use, names in COLUMNS.items() for name in reversed(names) if name in plain}
     if {"student", "section"} <= set(plain) or {"sisloginid", "sisuserid"} & set(plain):
         own = [plain[name] for name in COLUMNS["id"] if name in plain and name != "id"]
-        found |= {"number": plain.get("id", ""), "id": own[0] if own else ""}
+        found |= {"canvas": plain.get("id", ""), "id": own[0] if own else ""}
     elif "student" in plain and "id" not in found and "first" in found:
         found["id"] = plain["student"]
     return found
 
 
-def _member(values: Mapping[str, str], row: Mapping[str, str], use: Mapping[str, str]) -> Member:
+def _member(values: Mapping[str, str], row: Mapping[str, str], kind: Kind) -> Member:
     logins = [row.get(column) or "" for column in row if column and folded(column) in COLUMNS["login"]]
     return Member(
         student=values.get("id", ""),
@@ -259,7 +267,7 @@ def _member(values: Mapping[str, str], row: Mapping[str, str], use: Mapping[str,
         last=values.get("last", ""),
         logins=frozenset(login.strip().casefold() for login in logins if login.strip()),
         names=frozenset(filter(None, [values.get("full", "")])),
-        number=values.get("number", "").rpartition(" ")[2],
+        number=values.get(kind, "").rpartition(" ")[2],
         time=_time(values.get("time", "")),
     )
 
