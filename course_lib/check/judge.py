@@ -14,6 +14,7 @@ from course_lib.check.compare import Finding, compare, describe_failure, same
 from course_lib.check.measures import Measure, Misfit
 from course_lib.check.probe import Probe, Reply
 from course_lib.check.properties import Property
+from course_lib.check.reading import parse
 from course_lib.check.values import pack
 
 Ask = Callable[[Probe], Reply]
@@ -232,9 +233,8 @@ def find_banned(source: str, banned: Sequence[str]) -> str | None:
 
     Source that cannot be parsed is no finding: the cell's own error will be.
     """
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError):
+    tree = parse(source)
+    if tree is None:
         return None
     own = _defined(tree)  # an exercise may bear the name of what it rebuilds
     seen: set[str] = set()
@@ -246,6 +246,8 @@ def find_banned(source: str, banned: Sequence[str]) -> str | None:
             seen.update({node.id} - own)
         elif isinstance(node, (ast.Import, ast.ImportFrom)):
             seen.update(alias.name.rsplit(".", 1)[-1] for alias in node.names)
+        elif isinstance(node, ast.MatchClass):
+            seen.update(node.kwd_attrs)
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "getattr":
             seen.update(str(a.value).rsplit(".", 1)[-1] for a in node.args if isinstance(a, ast.Constant))
     return next((name for name in banned if name.rsplit(".", 1)[-1] in seen), None)

@@ -20,6 +20,7 @@ from course_lib.check.compare import Finding, describe_failure
 from course_lib.check.judge import Ask, ExerciseCases, ExerciseResult, LineResult, judge
 from course_lib.check.probe import Failure, Probe, Reply
 from course_lib.check.report import render_html
+from course_lib.grading import hidden
 from course_lib.grading.draw import PUBLIC_SEED, draw, hidden_seed
 from course_lib.grading.ingest import Submission, read_submission
 from course_lib.grading.keys import hashes_of, key_of
@@ -132,6 +133,7 @@ def grade_read(
     total = time.monotonic() - started
     spent = {**(seconds or {}), "student": grading.budget.spent, "waiting": grading.waited, "grading": total}
     needs = [f"the limit on {name} was reached" for name in grading.budget.limits_hit]
+    needs += [f"{s.name}: {note}" for s in scores for note in s.notes if note.startswith(hidden.NOTE)]
     return Result(
         **common,
         verdict="graded",
@@ -184,6 +186,8 @@ class _Grading:
         if failure is not None and not graded.full:
             where = f" (line {failure.frames[-1].line})" if failure.frames else ""
             notes.append(f"Your cell did not run to its end: {describe_failure(failure).rstrip('.')}{where}.")
+        if exercise.banned and graded.result.earned and (found := self._hiding(exercise, graded.attempt)):
+            notes.append(hidden.note_about(found, exercise.banned))
         lines = [
             LineScore(
                 r.line.name,
@@ -279,6 +283,12 @@ class _Grading:
         if not attempt.added:
             return source
         return "\n\n".join([source or "", *(a.source for a in self.submission.added if exercise.name in a.source)])
+
+    def _hiding(self, exercise: Exercise, attempt: Attempt) -> list[str]:
+        """What in the submission could hide a call of what the exercise rules out."""
+        own = [name for name in self.submission.cells if name not in attempt.stand_ins]
+        others = [s for n, s in self._cells(attempt) if n != exercise.name and (n in own or n.startswith("added-"))]
+        return hidden.hidden_calls(self.submission.cells.get(exercise.name, ""), others, exercise.banned)
 
     def _cells(self, attempt: Attempt) -> list[tuple[str, str]]:
         """The solution's cells in its order, with the student's answers in the place of the solved ones."""

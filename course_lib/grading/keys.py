@@ -21,7 +21,7 @@ from course_lib.grading.session import Launcher
 from course_lib.grading.spec import Assignment
 
 PACKAGE = Path(__file__).resolve().parents[1]
-DECIDING = ("draw.py", "grade.py", "ingest.py", "session.py", "solution.py", "spec.py", "walls.py")
+DECIDING = ("draw.py", "grade.py", "hidden.py", "ingest.py", "session.py", "solution.py", "spec.py", "walls.py")
 """Modules of this package that decide a result; the others only start, keep or show it."""
 
 

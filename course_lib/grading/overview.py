@@ -10,16 +10,18 @@ from pathlib import Path
 
 from course_lib.grading.classroom import Classroom
 from course_lib.grading.collect import remarks
+from course_lib.grading.hidden import NOTE as HIDDEN_NOTE
 from course_lib.grading.ingest import released
 from course_lib.grading.release import grade_cells
 from course_lib.grading.results import Result, ResultStore
 from course_lib.grading.spec import Assignment
 from course_lib.grading.standing import Person, Standing, handed_in_at, people, read_commit, standings
 
-UNREADABLE, CRASHED, LIMIT, FILES, LATE, WRITTEN, UNGRADED, UNOFFICIAL = (
+UNREADABLE, CRASHED, LIMIT, HIDDEN, FILES, LATE, WRITTEN, UNGRADED, UNOFFICIAL = (
     "Notebooks that cannot be read",
     "Cells that crashed",
     "Stopped at a limit",
+    "Calls that cannot be read",
     "Files to look at",
     "Handed in late",
     "Answers in words to grade",
@@ -30,6 +32,7 @@ REMEDIES = {
     UNREADABLE: "Ask for the file again; until then they have no points.",
     CRASHED: "What was defined before the error was graded; a slip outside the answer may be worth a second look.",
     LIMIT: "An endless loop, or too much memory, in the exercise named in the feedback.",
+    HIDDEN: "These exercises rule out a function of the library; see in the answer whether it is called all the same.",
     FILES: "The notebook had another name or did not come alone; make sure that the right one was graded.",
     LATE: "nbgrader holds the times; the penalty is the one set in nbgrader_config.py.",
     WRITTEN: "In the formgrader: Manual Grading.",
@@ -87,6 +90,9 @@ class Entry:
             found.append((CRASHED, ", ".join(crashed)))
         if result.limits_hit:
             found.append((LIMIT, ", ".join(result.limits_hit)))
+        unread = [e.name for e in result.exercises if any(note.startswith(HIDDEN_NOTE) for note in e.notes)]
+        if unread:
+            found.append((HIDDEN, ", ".join(unread)))
         if not result.official:
             found.append((UNOFFICIAL, ""))
         return found

@@ -12,9 +12,11 @@ import pytest
 from nbgrader.apps.api import NbGraderAPI
 from playwright.sync_api import Browser, Page
 
+from course_lib.grading.hidden import note_about
 from course_lib.grading.overview import (
     CRASHED,
     FILES,
+    HIDDEN,
     LATE,
     REMEDIES,
     UNGRADED,
@@ -109,11 +111,16 @@ def test_whatever_needs_a_person_is_named_with_what_to_do() -> None:
             for e in crashed.exercises
         ),
     )
+    told = note_about(["eval"], ["F.softmax"])
+    hiding = replace(
+        noted, exercises=tuple(replace(e, notes=(told,) * (e.name == FIRST.name)) for e in noted.exercises)
+    )
     unread = replace(result(), verdict="the file is cut off before its end.")
     entries = [
         entry("late", late=90_000.0),
         entry("writes", waits=True),
         entry("crashed", noted),
+        entry("hides", hiding),
         entry("unread", unread),
         entry("local", replace(result(), protections="unsafe-local")),
         replace(entry("renamed"), remarks=("handed in as other.ipynb",)),
@@ -123,6 +130,7 @@ def test_whatever_needs_a_person_is_named_with_what_to_do() -> None:
     assert {kind: [e.person.student for e, _ in group] for kind, group in seen.matters().items()} == {
         UNREADABLE: ["unread"],
         CRASHED: ["crashed"],
+        HIDDEN: ["hides"],
         FILES: ["renamed"],
         LATE: ["late"],
         WRITTEN: ["writes"],
@@ -132,7 +140,7 @@ def test_whatever_needs_a_person_is_named_with_what_to_do() -> None:
     says = text_of(class_report(seen, Path("/reports")))
     for kind in seen.matters():
         assert f"{kind} (1). {REMEDIES[kind]}" in says
-    assert "1 of 6 results were made without the sandbox and are not official." in says
+    assert "1 of 7 results were made without the sandbox and are not official." in says
 
 
 def test_a_class_in_order_says_so() -> None:
