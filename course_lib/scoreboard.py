@@ -134,6 +134,15 @@ ROWS: dict[str, Row] = {
         _attention("luong_general", "Luong, general", "general", "blue", "-"),
         _attention("luong_concat", "Luong, concat", "concat", "green", ":"),
         _attention("bahdanau", "Bahdanau", "bahdanau", "violet", "-"),
+        # as `luong_general`, but the previous state asks
+        _attention(
+            "luong_previous",
+            "Luong, general, previous state asks",
+            "general",
+            "pink",
+            "--",
+            model="course_lib.models.asking_state.PreviousStateTranslator",
+        ),
         # trained as `fixed_bidirectional` is, so that nothing but the attention differs
         _attention(
             "luong_matched",
