@@ -134,6 +134,7 @@ ROWS: dict[str, Row] = {
         _attention("luong_general", "Luong, general", "general", "blue", "-"),
         _attention("luong_concat", "Luong, concat", "concat", "green", ":"),
         _attention("bahdanau", "Bahdanau", "bahdanau", "violet", "-"),
+        _attention("bahdanau_early", "Bahdanau, 450 steps", "bahdanau", "violet", ":", steps=450),
         # as `luong_general`, but the previous state asks
         _attention(
             "luong_previous",
