@@ -894,7 +894,8 @@ check("02-seq2seq.train_translator", train_translator)
 # %% [markdown]
 r"""
 Let your translator translate. Run the cell once the check is green: it trains once more, then writes what it makes of
-sentences that it has never seen, and their BLEU.
+sentences that it has never seen, and their BLEU. Half of these sentences hold an adjective beside a noun that training
+never shows together, so the score is lower than the one in the check.
 """
 
 # %% tags=["student-only"]
