@@ -6,6 +6,7 @@ The code still comes from the library's file at each build; only what is said tw
 from __future__ import annotations
 
 import ast
+import textwrap
 from typing import Any, ClassVar
 
 from docutils import nodes
@@ -15,7 +16,11 @@ from sphinx.directives.code import LiteralInclude
 
 
 def drop_docstrings(source: str) -> str:
-    """Python source without the docstrings of its functions and classes, and without the blank line after each."""
+    """Python source without the docstrings of its functions and classes, and without the blank line after each.
+
+    A method taken out of its class begins at the margin.
+    """
+    source = textwrap.dedent(source)
     lines = source.splitlines()
     dropped: set[int] = set()
     for node in ast.walk(ast.parse(source)):

@@ -61,3 +61,8 @@ def test_docstrings_are_dropped_and_the_code_stays() -> None:
 def test_a_function_that_is_only_a_docstring_keeps_it() -> None:
     source = 'def f():\n    """Nothing else."""\n'
     assert drop_docstrings(source) == source
+
+
+def test_a_method_shown_alone_begins_at_the_margin() -> None:
+    source = '    def f(self):\n        """Said above."""\n        return 1\n'
+    assert drop_docstrings(source) == "def f(self):\n    return 1\n"
