@@ -289,7 +289,8 @@ stack them
 
 - *"some outcome comes far more or far less often":* is one of the places never drawn? Are all rows the same?
 - *"draws are impossible":* the targets are not the inputs one token later, or a row is no window.
-- *An index out of range now and then:* the last start is one too large.
+- *"stack expects each tensor to be equal size", or an index out of range:* the last start is one too large, and its
+  window runs off the end of the text.
 - *"changes with the state of PyTorch's own generator":* pass `generator=generator`.
 
 </details>

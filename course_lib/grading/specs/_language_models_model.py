@@ -258,7 +258,7 @@ cached_attention = Exercise(
             name="own_key_missing",
             says="Your query sees the positions before its own only; it sees its own key too: the first position + 1.",
             line="step",
-            edits=[(SEEN, SEEN.replace("position + 1", "max(position, 1)"))],
+            edits=[(SEEN, SEEN.replace("position + 1", "position"))],
         ),
         Misconception(
             name="whole_cache_seen",
