@@ -148,7 +148,7 @@ def _show(plan: Plan, source: Source, spec: Assignment, members: Members, unread
         console.print(table)
     notes = [f"{item.student}: {note}" for item in plan.taken for note in item.notes]
     if notes:
-        console.print(f"[yellow]To look at[/] ({len(notes)}), and taken in all the same:")
+        console.print(f"[yellow]To look at[/] ({len(notes)}); it keeps nothing from being taken in:")
         for note in notes:
             console.print(f"    {escape(note)}", soft_wrap=True)
     if plan.problems:

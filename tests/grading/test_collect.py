@@ -19,6 +19,7 @@ from course_lib.commands import ATTENTION, DONE, USAGE
 from course_lib.commands import collect as collect_command
 from course_lib.grading.classroom import Classroom
 from course_lib.grading.intake import archive as archives
+from course_lib.grading.intake import plan as plans
 from course_lib.grading.intake.archive import Entry
 from course_lib.grading.intake.names import detect, read_claim
 from course_lib.grading.intake.roster import folded
@@ -216,6 +217,46 @@ def test_nothing_is_overwritten_and_what_is_replaced_is_kept(course: Course, new
         kept = new.room.folder / "earlier" / SLUG / student / str(round_) / NAME
         assert kept.read_bytes() == (new.notebooks if round_ == 1 else changed)[student]
     assert new.taken() == new.notebooks
+
+
+def test_a_disk_that_is_full_leaves_what_was_there_and_the_next_run_goes_on(
+    course: Course, new: Class, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    student, other = new.students[:2]
+    assert collected(course, new, zipped(tmp_path / "m.zip", moodle(new)), "--yes")[0] == DONE
+    changed = {**new.notebooks, student: new.notebooks[other]}
+    later = zipped(tmp_path / "later.zip", moodle(Class(new.room, new.students, new.names, changed)))
+    right = os.fsync
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(plans.os, "fsync", full)
+    code, said = collected(course, new, later, "--yes", "--replace")
+    assert code == ATTENTION and "the disk is full" in said and new.taken() == new.notebooks
+    monkeypatch.setattr(plans.os, "fsync", right)
+    assert collected(course, new, later, "--yes", "--replace")[0] == DONE and new.taken() == changed
+
+
+def test_a_run_that_was_killed_while_it_replaced_something_is_completed_by_the_next(
+    course: Course, new: Class, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    student, other = new.students[:2]
+    assert collected(course, new, zipped(tmp_path / "m.zip", moodle(new)), "--yes")[0] == DONE
+    changed = {**new.notebooks, student: new.notebooks[other]}
+    later = zipped(tmp_path / "later.zip", moodle(Class(new.room, new.students, new.names, changed)))
+    keep = plans._keep
+
+    def keep_and_die(folder: Path, place: Path) -> None:
+        keep(folder, place)
+        raise SystemExit(137)
+
+    monkeypatch.setattr(plans, "_keep", keep_and_die)
+    assert collected(course, new, later, "--yes", "--replace")[0] == 137
+    monkeypatch.setattr(plans, "_keep", keep)
+    assert collected(course, new, later, "--yes")[0] == DONE and new.taken() == changed
+    kept = new.room.folder / "earlier" / SLUG / student / "1" / NAME
+    assert kept.read_bytes() == new.notebooks[student]
 
 
 def test_a_time_that_becomes_known_is_added(course: Course, new: Class, tmp_path: Path) -> None:

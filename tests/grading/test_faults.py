@@ -203,18 +203,19 @@ def kill_slots(expected: Undisturbed, folder: Path, kills: int, seed: int) -> No
     said: list[str] = []
     reader = threading.Thread(target=lambda: said.append(process.stdout.read() if process.stdout else ""))
     reader.start()
-    size = len(expected.scores)
-    while kills and process.poll() is None and made.progress() < size:
-        time.sleep(0.05 + rng.random() * 0.3)
+    size, killed = len(expected.scores), 0
+    while killed < kills and process.poll() is None and made.progress() < size:
+        time.sleep(0.02 + rng.random() * 0.15)
         found = below(process)
         leaves = [p for p in found if not _has_children(p)]
         if leaves and made.progress():  # before the first result the sandbox is being tried out
-            victim = rng.choice(found if kills % 5 == 1 else leaves)
+            victim = rng.choice(found if killed % 5 == 4 else leaves)
             with contextlib.suppress(psutil.NoSuchProcess):
                 victim.kill()
-                kills -= 1
+                killed += 1
     process.wait(300)
     reader.join()
+    assert killed, "the run was over before anything could be killed"
     assert process.returncode in (DONE, ATTENTION), said
     assert_nothing_is_wrong_yet(made, expected)
     if process.returncode == ATTENTION:
