@@ -98,7 +98,7 @@ def _loop(
 translate = Exercise(
     name="translate",
     reference=reference.translate,
-    returns=("the ids",),
+    returns=("the translation",),
     lines=[
         Line(
             name="words",

@@ -108,6 +108,13 @@ layer_norm = Exercise(
             edits=[(VARIANCE, "x.var(dim=-1, keepdim=True)")],
         ),
         Misconception(
+            name="std_as_it_comes",
+            says="You divide by `x.std()` plus ε: it divides by d_model - 1, and ε belongs inside the root, beside the "
+            "variance.",
+            line="output",
+            edits=[(ROOT, "(x.std(dim=-1, keepdim=True) + eps)")],
+        ),
+        Misconception(
             name="divided_by_the_variance",
             says="You divide by the variance; divide by its root.",
             line="output",
