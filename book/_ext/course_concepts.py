@@ -50,7 +50,7 @@ class ConceptIndex(SphinxDirective):
         return [
             nodes.Text(concept["concept"]),
             self.refer(concept["section"], "ref", name=concept.get("section_name")),
-            self.refer(concept["experiment"], "numref"),
+            self.refer(concept["experiment"], "numref") if "experiment" in concept else nodes.Text("worked by hand"),
             self.name_exercise(concept) if "exercise" in concept else nodes.Text("in the text"),
         ]
 
