@@ -45,7 +45,7 @@ seen.
 ## How to hand in
 
 Choose *Kernel → Restart and run all cells*, look at the checks once more, save, and submit this file under its own
-name. The last piece trains, so this takes a minute.
+name. The last piece trains twice, in its check and in the cell behind it, so this takes a minute or two.
 
 Hand in your own work: talk about ideas with others, write the code and the answer yourself.
 
@@ -217,8 +217,8 @@ r"""
 **Difficulty** ●○○ · **Importance** ●●● · **5 min** · **2 points**
 
 To write word $i$, the decoder reads word $i - 1$. So what it reads is the target, shifted by one place to the right, with
-`<start>` in front; the last column drops out. The target is `(batch, length)`, and so is the result. With `<start>` 1,
-`<end>` 2 and `<pad>` 0:
+`<start>` in front; the last column drops out. The target is `(batch, length)`, and so is the result. Make a new tensor
+and leave the target as it is: the loss still needs it. With `<start>` 1, `<end>` 2 and `<pad>` 0:
 
 | target | what the decoder reads |
 |---|---|
@@ -802,7 +802,7 @@ Put the pieces together and train. Encoder and decoder are made for you; you wri
   same at every step.
 - The source is read as it is, not reversed.
 - Adam with a learning rate of 0.015 that falls in a straight line to 0, over 400 updates, with the gradients' norm
-  clipped to 1, takes about ten seconds and is good enough. You have two minutes.
+  clipped to 1, is good enough. That takes about ten seconds, longer on a busy computer; you have two minutes.
 
 The weights are measured on new sentences: how many next words they get right when the right words before are given
 (90 % are asked for; a sound training gets 95 % or more), the BLEU of their greedy translations (70 is asked for; a
@@ -832,14 +832,15 @@ repeat 400 times:
 ```
 
 `torch.stack(rows, dim=1)` makes `(batch, length, vocab_size)` of a list of `(batch, vocab_size)`. The learning rate
-stands in `optimizer.param_groups[0]["lr"]`.
+stands in `optimizer.param_groups[0]["lr"]`. `nn.utils.clip_grad_norm_(parameters, 1.0)` clips, after `backward()`.
 
 </details>
 
 <details><summary>My numbers are off</summary>
 
 - *The loss does not fall:* is `optimizer.step()` there, and `backward()` before it?
-- *The loss falls to nearly 0 at once:* the decoder reads the very word that it must write. Shift.
+- *The loss falls to nearly 0 at once:* the decoder reads the very word that it must write. Shift. If you do, look whether
+  `shift_right` writes into the target itself; the loss then compares with the shifted one.
 - *The loss stops at about 2:* does the decoder start from the encoder's state, and is it fed the context?
 - *The loss falls slowly, or jumps:* are the gradients set to zero before each `backward()`? Is the norm clipped?
 - *Good on the right words, bad when it translates alone:* train longer.

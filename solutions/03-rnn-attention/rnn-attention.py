@@ -364,7 +364,7 @@ $$s_i = \mathrm{LSTM}\!\left([\,y_{i-1} \;\; c_i\,],\, s_{i-1}\right), \qquad
 
 - `token`, `(batch,)`, holds the previous words $y_{i-1}$ as ids.
 - `state` is the pair `(h, c)` of an `nn.LSTM` with one layer: `(1, batch, hidden_size)` each. $s_{i-1}$ is its $h$.
-- `memory` is `(batch, m, d_memory)`, `mask` is `(batch, m)` or `None`.
+- `memory`, `(batch, m, d_memory)`, holds the encoder's states $h_j$; `mask` is `(batch, m)` or `None`.
 - The constructor is given. `nn.LSTM` reads sequences: here one of a single step, `(batch, 1, channels)`.
 - Return the logits `(batch, vocab_size)`, the new state, a pair, and the weights `(batch, m)`.
 

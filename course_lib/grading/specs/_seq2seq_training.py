@@ -153,7 +153,7 @@ train_translator = Exercise(
         Misconception(
             name="targets_not_shifted",
             says="Your decoder was trained to repeat the word that it reads; what it reads is the target shifted to "
-            "the right.",
+            "the right, in a tensor of its own.",
             line="translates",
             edits=[
                 ("tokens = shift_right(target)", "tokens = target"),
