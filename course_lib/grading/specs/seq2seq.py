@@ -5,6 +5,8 @@ from __future__ import annotations
 from course_lib.grading.spec import Assignment, Written
 from course_lib.grading.specs import _seq2seq_batches as batches
 from course_lib.grading.specs import _seq2seq_bleu as bleu
+from course_lib.grading.specs import _seq2seq_decoding as decoding
+from course_lib.grading.specs import _seq2seq_loss as loss
 from course_lib.grading.specs import _seq2seq_networks as networks
 from course_lib.grading.specs import _seq2seq_training as training
 
@@ -72,11 +74,11 @@ ASSIGNMENT = Assignment(
     exercises=[
         batches.build_vocabulary,
         batches.pad_batch,
-        batches.shift_right,
-        batches.masked_cross_entropy,
+        loss.shift_right,
+        loss.masked_cross_entropy,
         networks.encoder,
         networks.decoder_step,
-        networks.greedy_decode,
+        decoding.greedy_decode,
         batches.reverse_source,
         bleu.corpus_bleu,
         training.train_translator,
