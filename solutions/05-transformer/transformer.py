@@ -177,7 +177,8 @@ centred / root of (variance + eps), times weight, plus bias
 
 <details><summary>My numbers are off</summary>
 
-- *Off by a factor that depends on the width only:* `x.var()` divides by `d_model - 1` unless you tell it otherwise.
+- *Off by a factor that depends on the width only:* `x.var()` and `x.std()` divide by `d_model - 1` unless you say
+  `correction=0`.
 - *Right for one vector, wrong for a batch:* mean and variance run over the last axis only.
 - *Right for large numbers, wrong for small ones:* $\varepsilon$ stands inside the root.
 - *A shape error, or numbers that mix:* keep the axis with `keepdim=True`.
@@ -405,7 +406,8 @@ x = norm3 of (x + feed-forward of x)
 - *The output does not depend on the memory:* both arguments after the query are the memory.
 - *A shape error in the second addition:* the query is the decoder's, so the output is as long as the target.
 - *Right without masks:* which mask goes where?
-- *Right only where the block is asked once:* look at the order of the norms.
+- *Everything is off, also without masks:* `norm1`, `norm2`, `norm3` stand in this order, one after each addition, and
+  the query is what `norm1` gave.
 
 </details>
 """

@@ -474,7 +474,7 @@ result  = exp(-(mean of all chosen))
 <details><summary>My numbers are off</summary>
 
 - *A number between 1 and 5 where more is expected:* is the last exponential missing? Is it of base 2?
-- *Too large:* the mean is taken before the exponential, over logarithms.
+- *Too large:* the exponential comes last, after one mean over the logarithms of all positions of all texts.
 - *Infinite:* `softmax(...).log()` loses what `log_softmax` keeps.
 
 </details>
@@ -690,7 +690,7 @@ bring everything back to its place
 - *One token too few in each row, and none at all for a small $p$:* you drop the token that crosses $p$.
 - *The right numbers in the wrong places:* `scatter` brings them back; `gather` does not.
 - *Values between 0 and 1:* return logits.
-- *Only the last row is right:* `cumsum` needs the last axis.
+- *The first row of a batch keeps everything:* `cumsum` needs the last axis.
 
 </details>
 """
@@ -854,6 +854,7 @@ is valid. What stands at `position` and behind is left over from other texts, an
 position's vector, `(batch, 1, d_model)`; `position` counts from 0.
 
 Return the output, `(batch, 1, d_model)`, and the cache with the new key and value in it, as a pair of the same shapes.
+You may write into the tensors that you are given, or into copies.
 Projections, heads and scaling are those of `MultiHeadAttention`, whose layers you inherit. If `position` is not below
 `max_length`, the cache has no room: raise `ValueError`.
 
@@ -956,7 +957,7 @@ try:
     )
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     for _ in range(300):
-        inputs, targets = get_batch(tokenizer.encode(LINES), batch_size=8, length=48, generator=generator)
+        inputs, targets = get_batch(tokenizer.encode(LINES), batch_size=8, length=64, generator=generator)
         loss = perplexity(model(inputs), targets).log()
         optimizer.zero_grad()
         loss.backward()
@@ -1106,8 +1107,8 @@ A fellow student has two models: one translates, one writes stories. Greedy deco
 beam search with a wide beam. The translations improve a little. The stories become worse: the model repeats the same
 sentence again and again. Explain, in about ten sentences:
 
-1. What beam search maximises, why greedy decoding can miss it, and why a wider beam can still return a text that a
-   narrower one would not have.
+1. What beam search maximises, why greedy decoding can miss it, and why a wider beam is no guarantee of finding it
+   either.
 2. Why the likeliest text is a good aim for a translation and a poor one for a story. What do people's texts look like
    to a language model, one probability at a time?
 3. What you would use for the stories instead, and what its settings trade against each other.
