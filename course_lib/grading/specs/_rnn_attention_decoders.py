@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -380,7 +381,7 @@ def _luong(
     def cases(rng: np.random.Generator) -> list[Probe]:
         probes = []
         for batch, m, n, d_model, hidden_size, d_memory in settings:
-            init = {
+            init: dict[str, Any] = {
                 "vocab_size": VOCABULARY,
                 "d_model": d_model,
                 "hidden_size": hidden_size,
