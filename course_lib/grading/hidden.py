@@ -61,9 +61,9 @@ def hidden_calls(answer: str, others: Sequence[str], banned: Sequence[str]) -> l
 
 def note_about(found: Sequence[str], banned: Sequence[str]) -> str:
     """What the student and the instructor are told."""
-    shown = "; ".join(found[:SHOWN])
+    ruled_out = ", ".join(banned[:SHOWN]) + (" and their like" if len(banned) > SHOWN else "")
     return (
-        f"{NOTE} ({shown}), and this exercise rules out {', '.join(banned)}: your instructor looks at it. "
+        f"{NOTE} ({'; '.join(found[:SHOWN])}), and this exercise rules out {ruled_out}: your instructor looks at it. "
         "That by itself costs no points."
     )
 

@@ -9,7 +9,7 @@ import numpy as np
 from course_lib.check.probe import Probe
 from course_lib.check.properties import Property
 from course_lib.grading.spec import Exercise, Line, Misconception
-from course_lib.grading.specs._cases import attention_inputs
+from course_lib.grading.specs._cases import LIBRARY_ATTENTION, attention_inputs
 from course_lib.models import attention as reference
 
 ROOM = 12 << 20
@@ -79,7 +79,7 @@ RESCALED_OUTPUT = "running_output = running_output * old +"
 tiled_attention = Exercise(
     name="tiled_attention",
     reference=reference.tiled_attention,
-    banned=("F.scaled_dot_product_attention", "MultiheadAttention"),
+    banned=LIBRARY_ATTENTION,
     lines=[
         Line(
             name="output",

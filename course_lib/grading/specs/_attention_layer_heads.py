@@ -10,10 +10,9 @@ import numpy as np
 from course_lib.check.probe import Probe
 from course_lib.check.properties import Property
 from course_lib.grading.spec import Exercise, Line, Misconception, random_state, random_tensor
-from course_lib.grading.specs._cases import random_mask
+from course_lib.grading.specs._cases import LIBRARY_HEADS, random_mask
 from course_lib.models import attention as reference
 
-BANNED = ("MultiheadAttention", "multi_head_attention_forward")
 SCALE = 0.3  # of the weights: the softmax keeps some spread
 
 
@@ -92,7 +91,7 @@ multi_head_attention = Exercise(
     name="MultiHeadAttention",
     reference=reference.MultiHeadAttention,
     returns=("the output", "the weights"),
-    banned=BANNED,
+    banned=LIBRARY_HEADS,
     uses=("scaled_dot_product_attention",),
     lines=[
         Line(
@@ -250,7 +249,7 @@ def _rotary_split_otherwise(replacement: str) -> list[tuple[str, str]]:
 rotary_self_attention = Exercise(
     name="RotarySelfAttention",
     reference=reference.RotarySelfAttention,
-    banned=BANNED,
+    banned=LIBRARY_HEADS,
     uses=("scaled_dot_product_attention", "apply_rope", "causal_mask", "MultiHeadAttention"),
     lines=[
         Line(

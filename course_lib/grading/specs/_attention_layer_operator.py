@@ -9,7 +9,7 @@ import numpy as np
 from course_lib.check.probe import Probe
 from course_lib.check.properties import Property
 from course_lib.grading.spec import Cases, Exercise, Line, Misconception, random_tensor
-from course_lib.grading.specs._cases import attention_inputs, random_mask
+from course_lib.grading.specs._cases import LIBRARY_ATTENTION, attention_inputs, random_mask
 from course_lib.models import attention as reference
 
 RETURNS = ("the output", "the weights")
@@ -137,7 +137,7 @@ scaled_dot_product_attention = Exercise(
     name="scaled_dot_product_attention",
     reference=reference.scaled_dot_product_attention,
     returns=RETURNS,
-    banned=("F.scaled_dot_product_attention", "MultiheadAttention"),
+    banned=LIBRARY_ATTENTION,
     lines=[
         Line(
             name="output",

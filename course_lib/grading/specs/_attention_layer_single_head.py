@@ -9,7 +9,7 @@ import numpy as np
 from course_lib.check.probe import Probe
 from course_lib.check.properties import Property
 from course_lib.grading.spec import Exercise, Line, Misconception, random_state, random_tensor
-from course_lib.grading.specs._cases import random_mask
+from course_lib.grading.specs._cases import LIBRARY_HEADS, random_mask
 from course_lib.models import attention as reference
 
 RETURNS = ("the output", "the weights")
@@ -59,7 +59,7 @@ cross_attention = Exercise(
     name="CrossAttention",
     reference=reference.CrossAttention,
     returns=RETURNS,
-    banned=("MultiheadAttention",),
+    banned=LIBRARY_HEADS,
     uses=(FUSED,),
     lines=[
         Line(
@@ -162,7 +162,7 @@ self_attention = Exercise(
     name="SelfAttention",
     reference=reference.SelfAttention,
     returns=RETURNS,
-    banned=("MultiheadAttention",),
+    banned=LIBRARY_HEADS,
     uses=(FUSED,),
     lines=[
         Line(

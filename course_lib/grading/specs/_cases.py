@@ -7,6 +7,18 @@ import torch
 
 from course_lib.grading.spec import random_tensor
 
+LIBRARY_HEADS = (
+    "MultiheadAttention",
+    "F.multi_head_attention_forward",
+    "nn.TransformerEncoderLayer",
+    "nn.TransformerDecoderLayer",
+    "nn.Transformer",
+    "flex_attention",
+)
+"""What of PyTorch's holds attention with its projections, alone or in a layer."""
+
+LIBRARY_ATTENTION = ("F.scaled_dot_product_attention", *LIBRARY_HEADS)
+
 
 def random_mask(rng: np.random.Generator, *shape: int, allowed: float = 0.6) -> torch.Tensor:
     """A boolean mask in whose rows at least one entry is allowed and at least one is blocked."""
