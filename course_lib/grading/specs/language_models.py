@@ -39,7 +39,6 @@ EQUIVALENT = {
         "indices too.",
     },
     "top_k_filter": {
-        "k = min(logits.shape[-1], k)": "The smaller of two numbers, in either order.",
         "border = logits.topk(k).values[..., -1:]": "topk takes the last axis by itself.",
     },
     "top_p_filter": {
