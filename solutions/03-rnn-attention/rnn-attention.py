@@ -720,7 +720,7 @@ try:
 
     optimizer = torch.optim.Adam(parts.parameters(), lr=4e-3)
     batches = data.draw_batches(np.random.default_rng(0), batch_size=32)
-    train(parts, batches, loss, optimizer=optimizer, steps=300, schedule=linear_schedule(300), progress=False)
+    train(parts, batches, loss, optimizer=optimizer, steps=500, schedule=linear_schedule(500), progress=False)
 
     pair = next(pair for pair in data.test if len(pair.source) == 8)
     with torch.no_grad():

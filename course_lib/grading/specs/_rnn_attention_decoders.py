@@ -44,7 +44,7 @@ def _bahdanau(
     def cases(rng: np.random.Generator) -> list[Probe]:
         probes = []
         for batch, m, d_model, hidden_size, d_memory, d_attention in settings:
-            init = {
+            init: dict[str, Any] = {
                 "vocab_size": VOCABULARY,
                 "d_model": d_model,
                 "hidden_size": hidden_size,

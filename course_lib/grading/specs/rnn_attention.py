@@ -34,7 +34,24 @@ def context_vector(weights, states):
 """,
 }
 
-EQUIVALENT: dict[str, dict[str, str]] = {}
+ONE_LAYER = "The LSTM has one layer, so its first state is its last."
+ONE_ROW = "The weight of v has one row."
+ONE_STEP = "The sequence has one step, so its first output is its last."
+
+EQUIVALENT = {
+    "BahdanauDecoderStep": {
+        "query = state[0][0]": ONE_LAYER,
+        "query = state[0][-0]": ONE_LAYER,
+        decoders.ASK.replace("weight[0]", "weight[-1]"): ONE_ROW,
+        "logits = self.output(torch.cat([output[:, -1], context], dim=-1))": ONE_STEP,
+    },
+    "alignment_error_rate": {
+        "return 1 - agreed / links": "A tensor of no dimension is as good a number as a float.",
+    },
+    "LuongDecoderStep": {
+        "query = output[:, -1]": ONE_STEP,
+    },
+}
 
 ASSIGNMENT = Assignment(
     slug="03-rnn-attention",
