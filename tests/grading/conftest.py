@@ -19,6 +19,7 @@ from course_lib.grading.session import Launcher
 from tests.grading import tiny
 from tests.grading.class_fixtures import _graded, _handed_in, graded, handed_in  # noqa: F401
 from tests.grading.classes import Course
+from tests.grading.downloads import new  # noqa: F401
 
 
 @pytest.fixture(scope="session")
