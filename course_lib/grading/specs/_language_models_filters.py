@@ -325,6 +325,12 @@ top_p_filter = Exercise(
             edits=[("descending=True", "descending=False")],
         ),
         Misconception(
+            name="added_up_over_the_first_axis",
+            says="You add up over the first axis, so one row decides about the next; `cumsum` needs the last axis.",
+            line="output",
+            edits=[(BEFORE, "before = probabilities.cumsum(dim=0) - probabilities")],
+        ),
+        Misconception(
             name="not_sorted",
             says="You add up in the order of the vocabulary; sort by probability first.",
             line="output",
@@ -353,6 +359,12 @@ top_p_filter = Exercise(
             says="You return probabilities that no longer sum to one; return the logits, the softmax comes later.",
             line="output",
             edits=[(CUT, "kept = probabilities.masked_fill(before >= p, 0.0)")],
+        ),
+        Misconception(
+            name="probabilities_returned",
+            says="You return the probabilities of what stays; return its logits.",
+            line="output",
+            edits=[(BACK, f"{BACK}.softmax(dim=-1)")],
         ),
         Misconception(
             name="logits_added_up",

@@ -396,6 +396,12 @@ perplexity = Exercise(
             edits=[(RESULT, "return (-chosen.mean(dim=-2)).exp()")],
         ),
         Misconception(
+            name="mean_of_the_texts_perplexities",
+            says="You average the perplexities of the texts; average all logarithms, then take the exponential once.",
+            line="output",
+            edits=[(RESULT, "return (-chosen.mean(dim=-2)).exp().mean()")],
+        ),
+        Misconception(
             name="sum_instead_of_mean",
             says="You add up the logarithms, so longer texts get worse; take their mean.",
             line="output",
