@@ -181,7 +181,7 @@ def test_cells_are_not_exchanged_under_scores_that_exist(graded: Made, monkeypat
     given = source_notebook(SPEC)
     given.cells = [cell for cell in given.cells if grade_id(cell) != SPEC.written[0].name]
     monkeypatch.setattr(releasing, "source_notebook", lambda spec: given)
-    monkeypatch.setattr(releasing, "_is_registered", lambda *_: False)
+    monkeypatch.setattr(releasing, "is_registered", lambda *_: False)
     with pytest.raises(ReleaseError, match="new class folder"):
         register(graded.room, SLUG)
 
