@@ -149,7 +149,7 @@ def _compare_numbers(expected: Any, actual: Any, part: str) -> Finding | None:
         actual = float(actual)  # `return 0` is as right as `return 0.0`
     want, have = torch.as_tensor(expected), torch.as_tensor(actual)
     if want.shape != have.shape:
-        message = f"{part} has shape {tuple(have.shape)}, expected {tuple(want.shape)}."
+        message = f"the shape of {part} is {tuple(have.shape)}, expected {tuple(want.shape)}."
         return Finding("shape", message, part, want, have)
     if _family(want.dtype) != _family(have.dtype) or have.dtype in (torch.float16, torch.bfloat16):
         wanted = {"bool": "booleans", "int": "whole numbers", "float": "float32 or float64"}[_family(want.dtype)]
@@ -160,7 +160,7 @@ def _compare_numbers(expected: Any, actual: Any, part: str) -> Finding | None:
     if not bool(torch.isfinite(have).all()) and bool(torch.isfinite(want).all()):
         count = int((~torch.isfinite(have)).sum())
         what = "NaN" if bool(torch.isnan(have).any()) else "infinite"
-        message = f"{count} of {have.numel()} entries of {part} are {what}."
+        message = f"{count} of {have.numel()} entries of {part} are {what}." if have.dim() else f"{part} is {what}."
         return Finding("nonfinite", message, part, want, have)
     coarse = torch.float32 in (want.dtype, have.dtype)
     tolerance = TOLERANCES[torch.float32 if coarse else torch.float64]
@@ -182,9 +182,10 @@ def _relative_gap(want: torch.Tensor, have: torch.Tensor) -> str:
     ratio = (have - want).abs().max().item() / scale if scale > 0 else math.inf
     if not math.isfinite(ratio):
         return ""
+    at_most, whole = ("up to ", "the largest expected entry") if want.dim() else ("", "the expected value")
     if ratio >= 10:
-        return f", by up to {ratio:.0f} times the largest expected entry"
-    return f", by {f'up to {100 * ratio:.0f}' if ratio >= 0.01 else 'less than 1'} % of the largest expected entry"
+        return f", by {at_most}{ratio:.0f} times {whole}"
+    return f", by {f'{at_most}{100 * ratio:.0f}' if ratio >= 0.01 else 'less than 1'} % of {whole}"
 
 
 def _compare_gradients(expected: Mapping[str, Any], actual: Mapping[str, Any], *, coarse: bool) -> Finding | None:

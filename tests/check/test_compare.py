@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -40,7 +41,7 @@ def test_each_dtype_has_its_tolerance(dtype: torch.dtype, slight: float, clear: 
         (None, "type", "None (is there a return?)"),
         ("text", "type", "it is a str"),
         ((WANT, WANT), "type", "a tuple of 2"),
-        (NAN.expand(2, 2), "shape", "has shape (2, 2), expected (3, 2)"),
+        (NAN.expand(2, 2), "shape", "the shape of the output is (2, 2), expected (3, 2)"),
         (NAN.expand(3, 2).to(torch.float16), "dtype", "float16"),
         (WANT.to(torch.int64), "dtype", "expected float32 or float64"),
         (WANT.bool(), "dtype", "torch.bool"),
@@ -54,6 +55,19 @@ def test_each_dtype_has_its_tolerance(dtype: torch.dtype, slight: float, clear: 
 def test_type_then_shape_then_dtype_then_finiteness_then_values(actual: Any, kind: str, says: str) -> None:
     assert found(WANT, actual)[0] == kind
     assert says in found(WANT, actual)[1]
+
+
+@pytest.mark.parametrize(
+    ("actual", "says"),
+    [
+        (1.0, "the output differs, by 50 % of the expected value."),
+        (42.0, "the output differs, by 20 times the expected value."),
+        (2.002, "the output differs, by less than 1 % of the expected value."),
+        (math.nan, "the output is NaN."),
+    ],
+)
+def test_a_single_number_has_no_entries(actual: float, says: str) -> None:
+    assert found(torch.tensor(2.0), torch.tensor(actual))[1] == says
 
 
 def test_structure_comes_first_and_names_the_parts() -> None:
