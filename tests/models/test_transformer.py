@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from benchmarks.models.twins import TranslatorTwin, layer_twin
 from course_lib.data.translation import END, PAD, START, by_source_length, translation_data
 from course_lib.metrics import exact_match
-from course_lib.models.attention import MultiHeadAttention, causal_mask
-from course_lib.models.positions import sinusoidal_positions
+from course_lib.models.attention import causal_mask
 from course_lib.models.seq2seq import masked_cross_entropy, pad_batch, shift_right
 from course_lib.models.transformer import (
     DecoderBlock,
@@ -67,35 +67,7 @@ def assert_same_gradients(found: Tensor, expected: Tensor, ours: Sequence[Tensor
         torch.testing.assert_close(gradient, wanted)
 
 
-def attention_weights(layer: MultiHeadAttention, name: str) -> dict[str, Tensor]:
-    """The weights of our attention under the names of `torch.nn.MultiheadAttention`."""
-    projections = (layer.query_projection, layer.key_projection, layer.value_projection)
-    return {
-        f"{name}.in_proj_weight": torch.cat([projection.weight for projection in projections]),
-        f"{name}.in_proj_bias": torch.cat([projection.bias for projection in projections]),
-        f"{name}.out_proj.weight": layer.output_projection.weight,
-        f"{name}.out_proj.bias": layer.output_projection.bias,
-    }
-
-
-def pytorchs_names(block: EncoderBlock | DecoderBlock) -> dict[str, Tensor]:
-    """The block's weights under the names of PyTorch's layer."""
-    names = attention_weights(block.self_attention, "self_attn")
-    if isinstance(block, DecoderBlock):
-        names |= attention_weights(block.cross_attention, "multihead_attn")
-    names |= {key: value for key, value in block.state_dict().items() if key.startswith("norm")}
-    feed_forward = block.feed_forward.state_dict()
-    return {key: value.detach() for key, value in (names | feed_forward).items()}
-
-
 SIZES: dict[str, int] = {"d_model": 12, "num_heads": 3, "dim_feedforward": 20}
-
-
-def pytorchs_layer(block: EncoderBlock | DecoderBlock) -> Any:
-    kind: Any = nn.TransformerEncoderLayer if isinstance(block, EncoderBlock) else nn.TransformerDecoderLayer
-    layer = kind(12, 3, 20, dropout=0.0, batch_first=True)
-    layer.load_state_dict(pytorchs_names(block))
-    return layer.train()  # in evaluation PyTorch takes a fast path without gradients
 
 
 # Normalisation and feed-forward
@@ -155,7 +127,7 @@ def test_feed_forward_is_its_equation_for_each_position_alone() -> None:
 @pytest.mark.parametrize("masked", [False, True])
 def test_an_encoder_block_equals_pytorchs_in_values_and_gradients(masked: bool) -> None:
     block: EncoderBlock = spread_out(EncoderBlock(**SIZES))
-    theirs = pytorchs_layer(block)
+    theirs = layer_twin(block)
     x = randn(2, 5, 12, seed=50).requires_grad_()
     lengths = torch.tensor([5, 3])
     padding = torch.arange(5) >= lengths[:, None]
@@ -169,7 +141,7 @@ def test_an_encoder_block_equals_pytorchs_in_values_and_gradients(masked: bool) 
 @pytest.mark.parametrize("padded", [False, True])
 def test_a_decoder_block_equals_pytorchs_in_values_and_gradients(padded: bool) -> None:
     block: DecoderBlock = spread_out(DecoderBlock(**SIZES))
-    theirs = pytorchs_layer(block)
+    theirs = layer_twin(block)
     x, memory = randn(2, 4, 12, seed=50).requires_grad_(), randn(2, 6, 12, seed=51).requires_grad_()
     padding = torch.arange(6) >= torch.tensor([6, 2])[:, None]
     mask = causal_mask(4)
@@ -221,29 +193,14 @@ def small_model(**options: Any) -> TransformerEncoderDecoder:
     return model
 
 
-def pytorchs_model(model: TransformerEncoderDecoder) -> nn.Transformer:
-    theirs = nn.Transformer(12, 3, 2, 2, 20, dropout=0.0, batch_first=True)
-    theirs.encoder.norm = theirs.decoder.norm = None  # PyTorch's normalises once more at the end, the paper's does not
-    for side in ("encoder", "decoder"):
-        for block, layer in zip(getattr(model, side), getattr(theirs, side).layers, strict=True):
-            layer.load_state_dict(pytorchs_names(block))
-    return theirs.train()
-
-
-def test_the_model_is_pytorchs_transformer_between_embeddings_and_a_linear_layer() -> None:
+def test_the_model_is_pytorchs_layers_between_embeddings_and_a_linear_layer() -> None:
     model = small_model()
-    theirs = pytorchs_model(model)
+    theirs = TranslatorTwin(model)
     source, target = random_ids(2, 6, below=9), random_ids(2, 4, below=11, seed=1)
     lengths = torch.tensor([6, 3])
-    x = model.source_embedding(source) + sinusoidal_positions(6, 12)
-    y = model.target_embedding(shift_right(target)) + sinusoidal_positions(4, 12)
-    padding = torch.arange(6) >= lengths[:, None]
-    expected = model.output(
-        theirs(x, y, tgt_mask=~causal_mask(4), src_key_padding_mask=padding, memory_key_padding_mask=padding)
-    )
-    found = model(source, target, lengths)
-    shared = [model.source_embedding.weight, model.target_embedding.weight, model.output.weight]
-    assert_same_gradients(found, expected, shared, shared)
+    ours = [model.source_embedding.weight, model.target_embedding.weight, model.output.weight]
+    pytorchs = [theirs.source_embedding.weight, theirs.target_embedding.weight, theirs.output.weight]
+    assert_same_gradients(model(source, target, lengths), theirs(source, target, lengths), ours, pytorchs)
 
 
 def test_all_positions_at_once_equal_one_at_a_time_in_values_and_gradients() -> None:
