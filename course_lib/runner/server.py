@@ -202,6 +202,7 @@ def _warm_up() -> None:
     for dtype in DTYPES:  # the first operations choose kernels and load tables; autograd might start threads
         square = torch.ones(8, 8, dtype=DTYPES[dtype])
         execute(Probe(target="f", args=(square,), dtype=dtype, watch=True), {"f": lambda x: torch.softmax(x @ x, -1)})
+    torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=1.0)  # the first optimiser imports for seconds
     gc.collect()
     gc.freeze()  # the collector of a slot leaves the shared pages alone
     _collapse_pages()

@@ -101,6 +101,26 @@ def swallows_all(x: Tensor) -> Tensor:
     return softmax(x)
 
 
+def test_a_module_that_is_being_imported_when_the_time_is_up_is_imported_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "slow_to_import.py").write_text("import time\ntime.sleep(1.0)\nwhole = True\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def imports(x: Tensor) -> Tensor:
+        import slow_to_import
+
+        assert slow_to_import.whole
+        return endless(x)
+
+    try:
+        report = normalise(imports)
+        assert "still running" in str(report)
+        assert sys.modules["slow_to_import"].whole
+    finally:
+        sys.modules.pop("slow_to_import", None)
+
+
 @pytest.mark.parametrize("answer", [endless, stubborn, swallows_all])
 def test_an_answer_that_hangs_is_stopped_and_says_where(answer: Callable[..., Any]) -> None:
     start = time.monotonic()
