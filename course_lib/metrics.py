@@ -1,16 +1,18 @@
-"""How good a translation and an alignment are: BLEU, exact matches, alignment error rate.
+"""How good translations, alignments and samples are: BLEU, exact matches, alignment error rate, energy distance.
 
 Sources:
     Papineni et al., "BLEU: a Method for Automatic Evaluation of Machine Translation", 2002, section 2.
     Och and Ney, "A Systematic Comparison of Various Statistical Alignment Models", 2003, section 4.1.
+    Székely and Rizzo, "Energy Statistics: A Class of Statistics Based on Distances", 2013, section 2.
 
-Chapters: 02-seq2seq, 03-rnn-attention.
+Chapters: 02-seq2seq, 03-rnn-attention, 10-generative-models, 11-rectified-flow.
 """
 
 import math
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 
+import torch
 from torch import Tensor
 
 Sentences = Sequence[Sequence[Hashable]]
@@ -168,6 +170,43 @@ def strongest_links(weights: Tensor, valid: Tensor) -> Tensor:
     """
     links = weights.new_zeros(weights.shape).bool()
     return links.scatter(-1, weights.argmax(dim=-1, keepdim=True), valid[..., None])
+
+
+def energy_distance(samples: Tensor, others: Tensor) -> float:
+    """How far apart two distributions are, judged from samples of each; 0 on average where they are equal.
+
+        D² = 2 E|X - Y| - E|X - X'| - E|Y - Y'|
+
+    X, X' are drawn from one, Y, Y' from the other. Each mean runs over pairs of different samples (a U-statistic),
+    so the estimate is right on average and is about as often below 0 as above where the two are equal: real data
+    against real data gives the figure to compare with.
+
+    Args:
+        samples: (count, ...); everything but the first axis is one point, however it is shaped.
+        others: (other_count, ...), points of the same shape.
+
+    Returns:
+        The squared distance D², in the unit of the data.
+
+    Raises:
+        ValueError: if the points differ in shape, or there are not two of each.
+
+    Source: Székely and Rizzo 2013, section 2, equation 5.
+    Chapter: 10-generative-models.
+    """
+    if samples.shape[1:] != others.shape[1:] or min(len(samples), len(others)) < 2:
+        raise ValueError(
+            f"Samples of shape {tuple(samples.shape)} cannot be compared with {tuple(others.shape)}: "
+            "give at least two points of each, all of one shape."
+        )
+    x, y = samples.detach().flatten(1).double(), others.detach().flatten(1).double()
+    within = sum(_distances(z, z).sum() / (len(z) * (len(z) - 1)) for z in (x, y))
+    return float(2 * _distances(x, y).mean() - within)
+
+
+def _distances(x: Tensor, y: Tensor) -> Tensor:
+    """Euclidean distances of all pairs, (len(x), len(y)), a point's distance from itself exactly 0."""
+    return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def _check_pairs(hypotheses: Sentences, references: Sentences) -> None:

@@ -1,14 +1,24 @@
-"""BLEU against sacrebleu and by hand; alignment error rate by hand and by its properties."""
+"""BLEU against sacrebleu and by hand; alignment error rate by hand and by its properties; energy distance against
+SciPy, a double loop and its expectation."""
 
 import math
+from statistics import fmean
 
 import pytest
 import sacrebleu
+import scipy.stats
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from course_lib.metrics import alignment_error_rate, bleu_by_length, corpus_bleu, exact_match, strongest_links
+from course_lib.metrics import (
+    alignment_error_rate,
+    bleu_by_length,
+    corpus_bleu,
+    energy_distance,
+    exact_match,
+    strongest_links,
+)
 
 WORDS = st.lists(st.sampled_from(["the", "cat", "sees", "a", "dog", "."]), max_size=9)
 
@@ -147,3 +157,59 @@ def test_the_strongest_links_are_one_in_each_row_that_is_a_word() -> None:
     valid = torch.tensor([[True, True, False], [True, True, True]])
     expected = [[[0, 1], [1, 0], [0, 0]], [[1, 0], [0, 1], [0, 1]]]
     assert strongest_links(weights, valid).int().tolist() == expected
+
+
+@given(count=st.integers(2, 7), other_count=st.integers(2, 7), channels=st.integers(1, 4), seed=st.integers(0, 99))
+@settings(max_examples=30, deadline=None)
+def test_energy_distance_equals_a_double_loop_over_pairs_of_different_points(
+    count: int, other_count: int, channels: int, seed: int
+) -> None:
+    chance = torch.Generator().manual_seed(seed)
+    x = torch.randn(count, channels, generator=chance)
+    y = 1 + torch.randn(other_count, channels, generator=chance)
+    cross = [math.dist(a, b) for a in x.tolist() for b in y.tolist()]
+    within = [
+        [math.dist(z[i], z[j]) for i in range(len(z)) for j in range(len(z)) if i != j]
+        for z in (x.tolist(), y.tolist())
+    ]
+    assert energy_distance(x, y) == pytest.approx(2 * fmean(cross) - sum(map(fmean, within)), abs=1e-6)
+
+
+@given(count=st.integers(2, 30), other_count=st.integers(2, 30), seed=st.integers(0, 99))
+@settings(max_examples=30, deadline=None)
+def test_energy_distance_equals_scipys_on_a_line_once_a_point_counts_as_its_own_partner(
+    count: int, other_count: int, seed: int
+) -> None:
+    chance = torch.Generator().manual_seed(seed)
+    x, y = torch.randn(count, 1, generator=chance), 2 * torch.randn(other_count, 1, generator=chance)
+    # SciPy's mean runs over all pairs, a point with itself among them: its D is a V-statistic, and not squared
+    own = [torch.pdist(z.double()).mean() / len(z) for z in (x, y)]
+    squared = scipy.stats.energy_distance(x[:, 0].numpy(), y[:, 0].numpy()) ** 2
+    assert energy_distance(x, y) + float(sum(own)) == pytest.approx(squared, abs=1e-5)
+
+
+def test_energy_distance_of_one_distribution_with_itself_is_zero_on_average() -> None:
+    chance = torch.Generator().manual_seed(0)
+    values = torch.tensor(
+        [
+            energy_distance(torch.randn(20, 2, generator=chance), torch.randn(20, 2, generator=chance))
+            for _ in range(400)
+        ]
+    )
+    assert abs(values.mean()) < 4 * values.std() / 20
+    assert 100 < (values > 0).sum() < 300
+
+
+def test_energy_distance_looks_at_a_point_as_a_whole_whatever_its_shape() -> None:
+    chance = torch.Generator().manual_seed(0)
+    x, y = torch.rand(9, 1, 3, 4, generator=chance), torch.rand(5, 1, 3, 4, generator=chance)
+    assert energy_distance(x, y) == pytest.approx(energy_distance(x.flatten(1), y.flatten(1)))
+    assert energy_distance(x, y + 3) > energy_distance(x, y + 1) > 1
+
+
+@pytest.mark.parametrize(("first", "second"), [((3, 2), (3, 4)), ((1, 2), (3, 2)), ((3, 2), (0, 2))])
+def test_energy_distance_needs_two_points_of_each_and_one_shape(
+    first: tuple[int, ...], second: tuple[int, ...]
+) -> None:
+    with pytest.raises(ValueError, match="at least two points of each"):
+        energy_distance(torch.zeros(first), torch.zeros(second))
