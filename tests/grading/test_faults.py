@@ -205,7 +205,7 @@ def kill_slots(expected: Undisturbed, folder: Path, kills: int, seed: int) -> No
     reader.start()
     size, killed = len(expected.scores), 0
     while killed < kills and process.poll() is None and made.progress() < size:
-        time.sleep(0.02 + rng.random() * 0.15)
+        time.sleep(0.005 + rng.random() * 0.05)
         found = below(process)
         leaves = [p for p in found if not _has_children(p)]
         if leaves and made.progress():  # before the first result the sandbox is being tried out

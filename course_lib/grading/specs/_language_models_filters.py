@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -268,7 +269,10 @@ top_p_filter = Exercise(
             name="small",
             text="the likeliest token stays, however small p is",
             points=0.5,
-            cases=_logits("top_p_filter", "p", ((3, 6), 0.02), ((2, 5), 0.1)),
+            cases=lambda rng: [  # far below zero, so that a sum of logits never reaches p
+                replace(probe, args=(probe.args[0] - 20.0,))
+                for probe in _logits("top_p_filter", "p", ((3, 6), 0.02), ((2, 5), 0.1))(rng)
+            ],
         ),
         Line(
             name="one",
@@ -276,7 +280,7 @@ top_p_filter = Exercise(
             points=0.5,
             cases=lambda rng: [
                 *_logits("top_p_filter", "p", ((3, 5), 1.0))(rng),
-                *_logits("top_p_filter", "p", ((2, 6), 0.8), ruled_out=True)(rng),
+                *_logits("top_p_filter", "p", ((5, 7), 0.8), ruled_out=True)(rng),
             ],
         ),
         Line(

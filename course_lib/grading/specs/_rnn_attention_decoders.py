@@ -227,13 +227,28 @@ def _tables(rng: np.random.Generator, *shape: int, links: float = 0.35) -> tuple
     return found, sure, possible
 
 
+def _telling(found: torch.Tensor, sure: torch.Tensor, possible: torch.Tensor) -> bool:
+    """Whether the rate, its complement, the mean over sentences and the rate by other counts are different numbers."""
+    rate = metrics.alignment_error_rate(found, sure, possible)
+    sentences = [metrics.alignment_error_rate(*tables) for tables in zip(found, sure, possible, strict=True)]
+    mean = sum(sentences) / len(sentences)
+    return rate != 0.5 and int(found.sum()) != int(sure.sum()) and (found.dim() == 2 or abs(mean - rate) > 1e-3)
+
+
+def _telling_tables(rng: np.random.Generator, *shape: int) -> tuple[torch.Tensor, ...]:
+    """`_tables`, drawn until they are telling."""
+    while not _telling(*(tables := _tables(rng, *shape))):
+        pass
+    return tables
+
+
 def _aer(*shapes: tuple[int, ...], subset: bool = False) -> Cases:
     """Cases of these shapes; with ``subset``, the possible links hold the sure ones."""
 
     def cases(rng: np.random.Generator) -> list[Probe]:
         probes = []
         for shape in shapes:
-            found, sure, possible = _tables(rng, *shape)
+            found, sure, possible = _telling_tables(rng, *shape)
             args = (found, sure, possible | sure if subset else possible)
             probes.append(Probe(target="alignment_error_rate", args=args))
         return probes
@@ -243,18 +258,23 @@ def _aer(*shapes: tuple[int, ...], subset: bool = False) -> Cases:
 
 def _uneven_sentences(rng: np.random.Generator) -> list[Probe]:
     """Sentences with many and with few links, so that the mean of their rates is another number."""
-    found, sure, possible = _tables(rng, 3, 5, 6)
-    for table in (found, sure, possible):
-        table[1, :, 2:] = False
-        table[2, 1:] = False
-    found[2, 0, :2], sure[2, 0, :2] = torch.tensor([True, False]), torch.tensor([False, True])
-    return [Probe(target="alignment_error_rate", args=(found, sure, possible | sure))]
+    while True:
+        found, sure, possible = _tables(rng, 3, 5, 6)
+        for table in (found, sure, possible):
+            table[1, :, 2:] = False
+            table[2, 1:] = False
+        found[2, 0, :2], sure[2, 0, :2] = torch.tensor([True, False]), torch.tensor([False, True])
+        if _telling(found, sure, possible | sure):
+            return [Probe(target="alignment_error_rate", args=(found, sure, possible | sure))]
 
 
 def _few_links(rng: np.random.Generator) -> list[Probe]:
     """No link at all; nothing found; nothing sure."""
     none = torch.zeros(2, 3, 4, dtype=torch.bool)
-    found, sure, possible = _tables(rng, 2, 3, 4)
+    while True:
+        found, sure, possible = _tables(rng, 2, 3, 4)
+        if _telling(found, none, possible):
+            break
     return [
         Probe(target="alignment_error_rate", args=args)
         for args in ((none, none, possible), (none, sure, possible), (found, none, possible))

@@ -55,13 +55,6 @@ class DecoderBlock(nn.Module):
 """,
 }
 
-EQUIVALENT = {
-    "warmup_schedule": {
-        "return d_model ** (-0.5) * min(s * warmup_steps ** (-1.5), s ** (-0.5))": "The smaller of two numbers is the "
-        "same in either order.",
-    },
-}
-
 ASSIGNMENT = Assignment(
     slug="05-transformer",
     notebook="transformer",
@@ -78,5 +71,4 @@ ASSIGNMENT = Assignment(
     ],
     written=[Written(name="all_at_once_one_by_one", points=4)],
     stand_ins=STAND_INS,
-    equivalent=EQUIVALENT,
 )
