@@ -140,6 +140,10 @@ def test_names_survive_a_round_through_csv(tmp_path: Path) -> None:
         assert tuple(row[0] for row in csv.reader(file)) == FAMILY
 
 
+MAY_FIND_IT = {"beam_search"}
+"""Where a wrong search finds the right text on some draws, so that lines other than its own may be earned."""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("slug", assignments())
 def test_the_same_mistake_earns_the_same_whatever_is_drawn(slug: str) -> None:
@@ -150,5 +154,9 @@ def test_the_same_mistake_earns_the_same_whatever_is_drawn(slug: str) -> None:
         for misconception in exercise.misconceptions:
             ask = ask_here(wrong_namespace(slug, exercise.name, misconception.name))
             source = wrong_source(slug, exercise.name, misconception)
-            earned = {judge(cases, ask, source=source).earned for cases in drawn}
-            assert len(earned) == 1, f"{slug}.{exercise.name}: {misconception.name} earns {sorted(earned)}"
+            results = [judge(cases, ask, source=source) for cases in drawn]
+            own = [line.earned for r in results for line in r.lines if line.line.name == misconception.line]
+            assert set(own) == {0.0}, f"{slug}.{exercise.name}: {misconception.name} passes the line that must catch it"
+            earned = {result.earned for result in results}
+            told = f"{slug}.{exercise.name}: {misconception.name} earns {sorted(earned)}"
+            assert len(earned) == 1 or exercise.name in MAY_FIND_IT, told

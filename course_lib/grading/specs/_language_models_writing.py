@@ -48,7 +48,7 @@ def _run(step: Code) -> Step:
     return in_float64
 
 
-ROWS, WRITTEN, VOCAB_SIZE = 500, 2, 4
+ROWS, WRITTEN, VOCAB_SIZE = 1000, 2, 4
 
 
 def _sample_probe(rng: np.random.Generator, **settings: float) -> Probe:
@@ -62,14 +62,18 @@ def _sample_probe(rng: np.random.Generator, **settings: float) -> Probe:
     )
 
 
-def _texts(probe: Probe) -> tuple[torch.Tensor, torch.Tensor]:
-    """All texts that a probe of `_sample_probe` can draw, and their probabilities."""
+def _texts(probe: Probe, *, again: float = 1.0, forgetful: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+    """All texts that a probe of `_sample_probe` can draw, and their probabilities.
+
+    Wrong ones where ``again`` is a temperature that acts after the filters as well, or the state is not handed on.
+    """
     step = _run(probe.args[0])
     settings = {name: probe.kwargs[name] for name in ("temperature", "top_k", "top_p") if name in probe.kwargs}
     logits, state = step(probe.args[2][:1], probe.args[1][:1])
-    first = reference.next_probabilities(logits, **settings)[0]
-    logits, _ = step(torch.arange(VOCAB_SIZE), state.expand(VOCAB_SIZE, -1))
-    both = first[:, None] * reference.next_probabilities(logits, **settings)
+    first = (reference.next_probabilities(logits, **settings)[0].log() / again).softmax(-1)
+    kept = probe.args[1][:1] if forgetful else state
+    logits, _ = step(torch.arange(VOCAB_SIZE), kept.expand(VOCAB_SIZE, -1))
+    both = first[:, None] * (reference.next_probabilities(logits, **settings).log() / again).softmax(-1)
     places = both.nonzero()
     return places, both[tuple(places.T)]
 
@@ -79,14 +83,29 @@ def _as_the_model_says(probes: Sequence[Probe]) -> list[Property]:
     return [Property("follows_distribution", {"outcomes": list(outcomes), "probabilities": list(probabilities)})]
 
 
+TELLING = 50.0
+"""Rows · KL between the right and a wrong distribution, some outcome's; `follows_distribution` refuses above 21."""
+
+
+def _shows(right: Probe, **mistake: float | bool) -> bool:
+    """Whether draws from the wrong distribution of `_texts` are refused, with a wide margin."""
+    (places, due), (others, wrong) = _texts(right), _texts(right, **mistake)  # type: ignore[arg-type]
+    if not torch.equal(places, others):
+        return True
+    distance = torch.xlogy(wrong, wrong / due) + torch.xlogy(1 - wrong, (1 - wrong) / (1 - due))
+    return ROWS * float(distance.max()) > TELLING
+
+
 def _tempered(rng: np.random.Generator) -> list[Probe]:
     """At temperatures 1, 2.5 and 0.5. One text holds about half the probability at 1, so that each shows."""
     probes: list[Probe] = []
     while len(probes) < 3:
         probe = _sample_probe(rng)
         if 0.45 < float(_texts(probe)[1].max()) < 0.7:
-            settings: dict[str, float] = [{}, {"temperature": 2.5}, {"temperature": 0.5}][len(probes)]
-            probes.append(replace(probe, kwargs={**probe.kwargs, **settings}))
+            temperature = (1.0, 2.5, 0.5)[len(probes)]
+            probe = replace(probe, kwargs={**probe.kwargs, "temperature": temperature} if probes else probe.kwargs)
+            if not probes or _shows(probe, again=temperature):
+                probes.append(probe)
     return probes
 
 
@@ -96,7 +115,7 @@ def _filtered(rng: np.random.Generator) -> list[Probe]:
     while len(probes) < 2:
         settings = [{"top_k": 3, "top_p": 0.75, "temperature": 2.0}, {"top_p": 0.6, "temperature": 0.6}][len(probes)]
         probe = _sample_probe(rng, **settings)
-        if _order_matters(probe):
+        if _order_matters(probe) and (probes or _shows(probe, again=settings["temperature"])):
             probes.append(probe)
     return [*probes, _sample_probe(rng, top_k=2)]
 
@@ -116,7 +135,9 @@ def _order_matters(probe: Probe) -> bool:
 
 def _same_seed(rng: np.random.Generator) -> list[Probe]:
     """The same call twice, with PyTorch's own generator in another state."""
-    first = _sample_probe(rng, temperature=1.3)
+    first = _sample_probe(rng)
+    while not _shows(first, forgetful=True):
+        first = _sample_probe(rng)
     return [first, Probe(target="sample", args=first.args, kwargs=first.kwargs, seed=1 + int(rng.integers(1000)))]
 
 
