@@ -46,6 +46,10 @@ class RunnerFault(Exception):
     """The runner could not do its work, through no fault of the submission."""
 
 
+class SlotKilled(RunnerFault):
+    """A slot was killed for a reason that nobody knows: the machine was short of memory, or its own code did it."""
+
+
 @dataclass
 class Budget:
     """Wall time that is left for a submission's code, over all its sessions."""
@@ -275,12 +279,17 @@ class SlotSession:
 
     def _retrying(self, action: Callable[[], T]) -> T:
         """Do it again in a new slot where the runner, not the student's code, has failed."""
-        for _ in range(RETRIES):
+        left = RETRIES
+        while True:
             try:
                 return action()
+            except SlotKilled:  # counted by place in `_death`, which soon takes it for the code's own doing
+                self._drop()
             except RunnerFault:
                 self._drop()
-        return action()
+                left -= 1
+                if left < 0:
+                    raise
 
     def _ensure_open(self) -> None:
         """Open a slot and run the cells; a cell that hangs or kills the slot is left out from then on."""
@@ -344,7 +353,7 @@ class SlotSession:
         """Why the slot ended, once its connection is closed.
 
         Raises:
-            RunnerFault: it was killed, and the machine may have done that; code that kills itself does so each time.
+            SlotKilled: the machine may have done that; code that kills itself does so each time.
         """
         ended = self._ended()
         verdict = ended["verdict"]
@@ -359,7 +368,7 @@ class SlotSession:
             return Failure("timeout", message=f"after {self._limits.cpu_seconds} s of processor time {where}")
         self._killed[where] += ended["detail"] == KILLED
         if ended["detail"] == KILLED and self._killed[where] <= RETRIES:
-            raise RunnerFault(f"a slot was killed {where}")
+            raise SlotKilled(f"a slot was killed {where}")
         return Failure("died", message=f"{ended['detail']} {where}")
 
     def _ended(self) -> dict[str, Any]:

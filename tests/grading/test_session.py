@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 import psutil
 import pytest
@@ -255,6 +256,26 @@ def test_a_slot_that_something_outside_killed_is_opened_anew_and_the_question_as
 def test_code_that_kills_itself_each_time_has_failed_and_is_no_fault_of_the_machine(local: Launcher) -> None:
     failure = failed(local, "import os, signal\ndef f():\n    os.kill(os.getpid(), signal.SIGKILL)")
     assert failure.kind == "died" and "SIGKILL in f" in failure.message
+
+
+def test_code_that_dies_at_another_place_each_time_has_failed_too(local: Launcher, tmp_path: Path) -> None:
+    dies = (
+        "import os, pathlib, signal\n"
+        f"count = pathlib.Path({str(tmp_path / 'count')!r})\n"
+        "def at(place):\n"
+        "    n = int(count.read_text()) if count.exists() else 0\n"
+        "    if n % 4 == place:\n"
+        "        count.write_text(str(n + 1))\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    cells = {"dies": dies, "a": "at(0)", "b": "at(1)", "c": "at(2)", "f": "def f():\n    at(3)\n    return 1"}
+    session = open_session(local, cells)
+    try:
+        replies = [session.ask(Probe(target="f")), session.ask(ASK_GOOD)]
+    finally:
+        session.close()
+    assert replies[1].output == 1
+    assert replies[0].failure is not None or replies[0].output == 1
 
 
 def test_a_runner_that_was_killed_is_replaced_and_the_question_asked_again() -> None:
