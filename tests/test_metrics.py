@@ -1,5 +1,5 @@
-"""BLEU against sacrebleu and by hand; alignment error rate by hand and by its properties; energy distance against
-SciPy, a double loop and its expectation."""
+"""BLEU against sacrebleu and by hand; alignment error rate by hand and by its properties; IoU and Dice against
+scikit-learn; energy distance against SciPy, a double loop and its expectation."""
 
 import math
 from statistics import fmean
@@ -7,7 +7,9 @@ from statistics import fmean
 import pytest
 import sacrebleu
 import scipy.stats
+import sklearn.metrics
 import torch
+import torch.nn.functional as F
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -15,8 +17,10 @@ from course_lib.metrics import (
     alignment_error_rate,
     bleu_by_length,
     corpus_bleu,
+    dice_score,
     energy_distance,
     exact_match,
+    mean_iou,
     strongest_links,
 )
 
@@ -213,3 +217,42 @@ def test_energy_distance_needs_two_points_of_each_and_one_shape(
 ) -> None:
     with pytest.raises(ValueError, match="at least two points of each"):
         energy_distance(torch.zeros(first), torch.zeros(second))
+
+
+def label_maps(seed: int, *, classes: int, used: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Scores for so many classes, and labels; both maps hold only the first of them."""
+    chance = torch.Generator().manual_seed(seed)
+    predicted = torch.randint(used, (2, 3, 4), generator=chance)
+    logits = F.one_hot(predicted, classes).permute(0, 3, 1, 2) + 0.5 * torch.rand(2, classes, 3, 4, generator=chance)
+    return logits, torch.randint(used, (2, 3, 4), generator=chance)
+
+
+@given(seed=st.integers(0, 1000), classes=st.integers(2, 6), used=st.integers(1, 6))
+@settings(max_examples=40, deadline=None)
+def test_iou_and_dice_equal_scikit_learns(seed: int, classes: int, used: int) -> None:
+    logits, target = label_maps(seed, classes=classes, used=min(used, classes))
+    predicted, there = logits.argmax(1).flatten().numpy(), target.flatten().numpy()
+    dice = sklearn.metrics.f1_score(there, predicted, labels=range(classes), average=None, zero_division=1.0)
+    assert dice_score(logits, target).tolist() == pytest.approx(dice.tolist())
+    iou = sklearn.metrics.jaccard_score(there, predicted, average="macro")  # over the classes of either map
+    assert mean_iou(logits, target) == pytest.approx(iou)
+
+
+def test_iou_and_dice_by_hand() -> None:
+    target = torch.tensor([[[0, 0, 1], [0, 1, 1]]])
+    predicted = torch.tensor([[[0, 1, 1], [0, 0, 1]]])
+    logits = F.one_hot(predicted, 3).permute(0, 3, 1, 2).float()
+    assert mean_iou(logits, target) == pytest.approx((2 / 4 + 2 / 4) / 2)
+    assert dice_score(logits, target).tolist() == pytest.approx([4 / 6, 4 / 6, 1.0])
+
+
+def test_pixels_are_counted_over_the_batch_and_not_averaged_over_its_images() -> None:
+    logits, target = label_maps(3, classes=3, used=3)
+    parts = [mean_iou(logits[i : i + 1], target[i : i + 1]) for i in range(2)]
+    assert mean_iou(logits, target) != pytest.approx(fmean(parts))
+
+
+def test_scores_that_do_not_fit_the_labels_are_refused() -> None:
+    for logits in (torch.zeros(2, 3, 4), torch.zeros(2, 3, 5, 4), torch.zeros(1, 3, 4, 5)):
+        with pytest.raises(ValueError, match="do not fit labels of shape"):
+            mean_iou(logits, torch.zeros(2, 4, 5, dtype=torch.long))
