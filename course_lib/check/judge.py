@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from course_lib.check.compare import Finding, compare, describe_failure, same
-from course_lib.check.measures import Measure, Misfit
+from course_lib.check.measures import Measure
 from course_lib.check.probe import Probe, Reply
 from course_lib.check.properties import Property
 from course_lib.check.reading import parse
 from course_lib.check.values import pack
+from course_lib.check.weights import Misfit
 
 Ask = Callable[[Probe], Reply]
 

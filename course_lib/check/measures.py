@@ -20,6 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
+from course_lib.check.classifiers import CLASSIFIER_MEASURES
+from course_lib.check.weights import fit
 from course_lib.data.translation import END, PAD, START
 from course_lib.metrics import corpus_bleu
 
@@ -45,40 +47,6 @@ class Measure:
             Misfit: these are no weights of the network that is measured.
         """
         return MEASURES[self.name](weights, **self.parameters)
-
-
-class Misfit(Exception):
-    """Weights that do not fit into the network that is measured; the message says why, in one sentence."""
-
-
-def fit(network: nn.Module, weights: Any) -> None:
-    """Put weights into a network that was made on the meta device.
-
-    Raises:
-        Misfit: a name, a shape or a type is not that of the network's, or not all numbers are finite.
-    """
-    wanted = network.state_dict()
-    if not isinstance(weights, Mapping):
-        raise Misfit("it must return a dict of weights by name.")
-    missing, extra = sorted(set(wanted) - set(weights)), sorted(set(weights) - set(wanted))
-    if missing or extra:
-        parts = [f"lack {_few(missing)}"] * bool(missing) + [f"also hold {_few(extra)}"] * bool(extra)
-        raise Misfit(f"the returned weights {' and '.join(parts)}.")
-    for name, want in wanted.items():
-        have = weights[name]
-        if not isinstance(have, Tensor) or not have.is_floating_point():
-            raise Misfit(f"{name} must be a tensor of floating-point numbers.")
-        if have.shape != want.shape:
-            raise Misfit(f"{name} has shape {tuple(have.shape)}, expected {tuple(want.shape)}.")
-        if not bool(torch.isfinite(have).all()):
-            raise Misfit(f"{name} holds numbers that are not finite.")
-    network.load_state_dict({name: weights[name].float() for name in wanted}, assign=True)
-
-
-def _few(names: list[str]) -> str:
-    """The first names, each cut to a readable length."""
-    others = [f"{len(names) - 3} more"] * (len(names) > 3)
-    return ", ".join([*(name[:60] for name in names[:3]), *others])
 
 
 # Translators with a fixed context
@@ -246,4 +214,5 @@ MEASURES: dict[str, Callable[..., str | None]] = {
     "translator_writes_padding": _translator(_writes_padding),
     "translator_next_words": _translator(_next_words),
     "translator_bleu": _translator(_bleu),
+    **CLASSIFIER_MEASURES,
 }

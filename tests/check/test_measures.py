@@ -13,8 +13,9 @@ from torch import Tensor
 
 from course_lib.check import cases
 from course_lib.check.judge import Case, ExerciseCases, ExerciseResult, Mistake, RubricLine, judge
-from course_lib.check.measures import FixedContext, Measure, Misfit, fit, until_end
+from course_lib.check.measures import FixedContext, Measure, until_end
 from course_lib.check.probe import Failure, Probe, Reply
+from course_lib.check.weights import Misfit, fit
 from course_lib.models.seq2seq import shift_right
 from course_lib.models.translator import FixedContextTranslator
 
