@@ -6,10 +6,11 @@ networks give one score for each class at each pixel, (batch, out_channels, heig
 Sources:
     Long et al., "Fully Convolutional Networks for Semantic Segmentation", 2015, section 3.
     Ronneberger et al., "U-Net: Convolutional Networks for Biomedical Image Segmentation", 2015, section 2.
+    Ioffe and Szegedy, "Batch Normalization", 2015, section 3.
     Wu and He, "Group Normalization", 2018, section 3.
 
 Differences from the U-Net of 2015: convolutions keep the image's size (they are padded), so nothing is cropped where
-both paths meet; and each is followed by a group normalisation.
+both paths meet; and each is followed by a normalisation.
 
 Chapters: 09-unet; 11-rectified-flow (with a condition).
 """
@@ -63,7 +64,7 @@ class FullyConvolutional(nn.Module):
 
 
 class DoubleConv(nn.Module):
-    """Twice: convolution of 3 × 3 that keeps the size, group normalisation, ReLU.
+    """Twice: convolution of 3 × 3 that keeps the size, normalisation, ReLU.
 
     A condition, such as the time and class of chapter 11, is added between the two, the same at each pixel:
 
@@ -71,13 +72,14 @@ class DoubleConv(nn.Module):
 
     Args:
         in_channels: of the input.
-        out_channels: of the output, a multiple of num_groups.
-        num_groups: groups of channels that are normalised together.
+        out_channels: of the output, a multiple of num_groups where that is given.
+        num_groups: None for batch normalisation, which learns fastest; a number for group normalisation with so many
+            groups, which treats each image by itself and so suits images at different times of a flow.
         d_condition: width of the condition; None for a block without one.
 
     Attributes:
         conv1, conv2: nn.Conv2d without bias.
-        norm1, norm2: nn.GroupNorm.
+        norm1, norm2: nn.BatchNorm2d, or nn.GroupNorm.
         condition: nn.Linear from d_condition to out_channels, or None.
 
     Source: Ronneberger et al. 2015, section 2; Ho et al., "Denoising Diffusion Probabilistic Models", 2020,
@@ -86,13 +88,13 @@ class DoubleConv(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, *, num_groups: int = 4, d_condition: int | None = None
+        self, in_channels: int, out_channels: int, *, num_groups: int | None = None, d_condition: int | None = None
     ) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1, bias=False)
-        self.norm1 = nn.GroupNorm(num_groups, out_channels)
+        self.norm1 = _norm(out_channels, num_groups)
         self.conv2 = nn.Conv2d(out_channels, out_channels, kernel_size=3, padding=1, bias=False)
-        self.norm2 = nn.GroupNorm(num_groups, out_channels)
+        self.norm2 = _norm(out_channels, num_groups)
         self.condition = None if d_condition is None else nn.Linear(d_condition, out_channels)
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
@@ -111,6 +113,10 @@ class DoubleConv(nn.Module):
         return self.norm2(self.conv2(h)).relu()
 
 
+def _norm(channels: int, num_groups: int | None) -> nn.BatchNorm2d | nn.GroupNorm:
+    return nn.BatchNorm2d(channels) if num_groups is None else nn.GroupNorm(num_groups, channels)
+
+
 class UNet(nn.Module):
     """Down by convolutions and max pooling, up by transposed convolutions, and across by skip connections.
 
@@ -120,10 +126,10 @@ class UNet(nn.Module):
     Args:
         in_channels: of the images.
         out_channels: number of classes, or of whatever is asked for at each pixel.
-        channels: at full resolution, a multiple of num_groups.
+        channels: at full resolution.
         depth: how often the resolution is halved; height and width must be multiples of 2 ** depth.
         skips: False for the same network without skip connections.
-        num_groups: groups of channels that are normalised together.
+        num_groups: None for batch normalisation, a number for group normalisation; see `DoubleConv`.
         d_condition: width of a vector that steers each block, such as time and class; None for none.
 
     Attributes:
@@ -145,7 +151,7 @@ class UNet(nn.Module):
         channels: int = 16,
         depth: int = 3,
         skips: bool = True,
-        num_groups: int = 4,
+        num_groups: int | None = None,
         d_condition: int | None = None,
     ) -> None:
         super().__init__()

@@ -44,12 +44,28 @@ def test_an_unpadded_network_gives_on_an_image_what_it_gives_on_each_window() ->
     assert torch.allclose(whole[0].flatten(1).T, each[:, :, 0, 0])
 
 
-def test_a_double_convolution_is_two_convolutions_each_normalised() -> None:
-    block = DoubleConv(3, 8).double()
+@pytest.mark.parametrize("num_groups", [None, 2])
+def test_a_double_convolution_is_two_convolutions_each_normalised(num_groups: int | None) -> None:
+    block = DoubleConv(3, 8, num_groups=num_groups).double()
     x = image(2, 3, 5, 6)
-    h = F.group_norm(F.conv2d(x, block.conv1.weight, padding=1), 4, block.norm1.weight, block.norm1.bias).relu()
-    h = F.group_norm(F.conv2d(h, block.conv2.weight, padding=1), 4, block.norm2.weight, block.norm2.bias).relu()
-    assert torch.allclose(block(x), h)
+
+    def normalised(h: Tensor) -> Tensor:
+        """Mean 0 and variance 1 over the batch, or over each group of channels of each image."""
+        groups = h if num_groups is None else h.unflatten(1, (num_groups, -1))
+        axes = (0, 2, 3) if num_groups is None else (2, 3, 4)
+        centred = groups - groups.mean(axes, keepdim=True)
+        return (centred / (centred.square().mean(axes, keepdim=True) + 1e-5).sqrt()).reshape(h.shape)
+
+    h = normalised(F.conv2d(x, block.conv1.weight, padding=1)).relu()
+    assert torch.allclose(block(x), normalised(F.conv2d(h, block.conv2.weight, padding=1)).relu())
+
+
+def test_with_group_normalisation_an_image_does_not_depend_on_its_neighbours_in_the_batch() -> None:
+    x, other = image(2, 2, 8, 8), image(1, 2, 8, 8, seed=1)
+    for num_groups in (None, 2):
+        network = unet(num_groups=num_groups)
+        alone = torch.allclose(network(x)[0], network(torch.cat([x[:1], other]))[0])
+        assert alone == (num_groups is not None)
 
 
 def test_the_unet_is_the_network_written_out_for_two_levels() -> None:
@@ -92,7 +108,7 @@ def test_an_image_that_cannot_be_halved_so_often_is_refused() -> None:
 
 
 def test_a_condition_changes_the_output_of_each_image_by_itself() -> None:
-    network = unet(d_condition=5)
+    network = unet(d_condition=5, num_groups=2)
     x = image(2, 2, 8, 8)
     condition = image(2, 5, seed=1)
     other = torch.stack([condition[0], condition[1] + 1])
