@@ -66,6 +66,13 @@ SHOWN = [
 ]
 """What pages are made of: a change here renders them again."""
 
+VENDORED = {
+    "katex": ["katex/dist/katex.min.css"],
+    "katex/fonts": ["katex/dist/fonts/*.woff2"],
+    "fsrs": ["ts-fsrs/dist/index.umd.js"],
+}
+"""What pages load of other projects, by folder, and where it lies in node_modules."""
+
 LIST_MODULES = """
 import json, sys
 print(json.dumps([f for m in list(sys.modules.values()) if (f := getattr(m, "__file__", None))]))
@@ -235,19 +242,20 @@ def train_scoreboard() -> None:
         raise BookError("A model of the scoreboard could not be trained: the reason stands above.")
 
 
-def vendor_katex() -> None:
-    """Copy the style sheet and fonts of the typeset maths to where the pages are made."""
+def vendor(target: Path) -> None:
+    """Copy what pages load of other projects to where they are made: fonts for maths, the cards' scheduler."""
     if shutil.which("node") is None:
         raise BookError("Maths is typeset with Node.js, which is not there: install the Debian package `nodejs`.")
-    source = ROOT / "node_modules" / "katex" / "dist"
-    if not source.is_dir():
-        raise BookError("KaTeX is not there: run `npm ci` in the repository's root.")
-    target = BUILD / "vendor" / "katex"
-    shutil.rmtree(target, ignore_errors=True)
-    (target / "fonts").mkdir(parents=True)
-    shutil.copy(source / "katex.min.css", target)
-    for font in source.glob("fonts/*.woff2"):
-        shutil.copy(font, target / "fonts")
+    modules = ROOT / "node_modules"
+    for folder, patterns in VENDORED.items():
+        kept = target / folder
+        shutil.rmtree(kept, ignore_errors=True)
+        kept.mkdir(parents=True)
+        found = [path for pattern in patterns for path in sorted(modules.glob(pattern))]
+        if not found:
+            raise BookError(f"{patterns[0]} is not in node_modules: run `npm ci` in the repository's root.")
+        for path in found:
+            shutil.copy(path, kept)
 
 
 def render() -> None:
@@ -299,7 +307,7 @@ def build_book() -> bool:
         if BOOK.is_dir() and STAMP.is_file() and STAMP.read_text(encoding="utf-8") == shown:
             return False
         STAMP.unlink(missing_ok=True)
-        vendor_katex()
+        vendor(BUILD / "vendor")
         train_scoreboard()
         cache = get_cache(str(CACHE))
         run_stale(find_stale(find_chapters(), cache), cache)

@@ -63,7 +63,7 @@ def test_a_missing_tool_is_named_with_its_remedy(
     if missing == "node":
         monkeypatch.setattr(book.shutil, "which", lambda name: None)
     with pytest.raises(book.BookError, match=message):
-        book.vendor_katex()
+        book.vendor(small_book)
 
 
 def test_models_that_cannot_be_trained_stop_the_build(monkeypatch: pytest.MonkeyPatch) -> None:
