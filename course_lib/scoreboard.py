@@ -44,7 +44,7 @@ from safetensors.torch import load_file, save_file
 
 from course_lib.data.translation import LENGTHS, TranslationData, translation_data
 from course_lib.figures import COLOURS, INK
-from course_lib.metrics import LENGTH_BUCKETS, bleu_by_length, corpus_bleu, exact_match
+from course_lib.metrics.translation import LENGTH_BUCKETS, bleu_by_length, corpus_bleu, exact_match
 from course_lib.models.translator import Translator, translations
 from course_lib.page import show_table
 from course_lib.training import initialised, linear_schedule, train
@@ -350,7 +350,9 @@ def key_of(row: Row) -> str:
     """A hash of a row's settings and of the code that trains, translates and scores with it."""
     module = row.model.rpartition(".")[0]
     row.model_class()  # now it counts as used, so that a page which shows the row is run again with it
-    used = _modules_below(module, "course_lib.data.translation", "course_lib.metrics", "course_lib.training")
+    used = _modules_below(
+        module, "course_lib.data.translation", "course_lib.metrics.translation", "course_lib.training"
+    )
     parts = [json.dumps(row.settings()), torch.__version__, _OWN_CODE, *map(_code_of, used)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
 

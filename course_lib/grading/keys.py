@@ -60,8 +60,8 @@ def _spec_hash(slug: str) -> str:
 
 @cache
 def _grader_hash() -> str:
-    files = [p for folder in ("check", "runner") for p in (PACKAGE / folder).glob("*.py")]
-    return _hash_files([*files, PACKAGE / "metrics.py", *(PACKAGE / "grading" / name for name in DECIDING)])
+    files = [p for folder in ("check", "runner", "metrics") for p in (PACKAGE / folder).glob("*.py")]
+    return _hash_files([*files, *(PACKAGE / "grading" / name for name in DECIDING)])
 
 
 def _hash_files(files: Iterable[Path]) -> str:

@@ -22,7 +22,7 @@ VISIBLE_PARTS = (
     "check",
     "runner",
     "data",
-    "metrics.py",
+    "metrics",
     "training.py",
     "figures.py",
 )

@@ -1,20 +1,16 @@
-"""How good translations, alignments, label maps and samples are: BLEU, alignment error rate, IoU, energy distance.
+"""How good a translation and an alignment are: BLEU, exact matches, alignment error rate.
 
 Sources:
     Papineni et al., "BLEU: a Method for Automatic Evaluation of Machine Translation", 2002, section 2.
     Och and Ney, "A Systematic Comparison of Various Statistical Alignment Models", 2003, section 4.1.
-    Everingham et al., "The Pascal Visual Object Classes (VOC) Challenge", 2010, section 4.2 (intersection over union).
-    Dice, "Measures of the Amount of Ecologic Association Between Species", 1945.
-    Székely and Rizzo, "Energy Statistics: A Class of Statistics Based on Distances", 2013, section 2.
 
-Chapters: 02-seq2seq, 03-rnn-attention, 09-unet, 10-generative-models, 11-rectified-flow.
+Chapters: 02-seq2seq, 03-rnn-attention.
 """
 
 import math
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 
-import torch
 from torch import Tensor
 
 Sentences = Sequence[Sequence[Hashable]]
@@ -172,106 +168,6 @@ def strongest_links(weights: Tensor, valid: Tensor) -> Tensor:
     """
     links = weights.new_zeros(weights.shape).bool()
     return links.scatter(-1, weights.argmax(dim=-1, keepdim=True), valid[..., None])
-
-
-def dice_score(logits: Tensor, target: Tensor) -> Tensor:
-    """Dice of each class: the pixels that both maps give to it, twice, over the pixels that each of them gives.
-
-        Dice = 2 |P ∩ T| / (|P| + |T|)
-
-    The predicted class of a pixel is the one with the largest score. Pixels are counted over the whole batch.
-
-    Args:
-        logits: one score for each class at each pixel, (batch, num_classes, height, width).
-        target: the right classes, integers, (batch, height, width).
-
-    Returns:
-        Between 0 and 1, (num_classes,); 1 for a class that is neither predicted nor there.
-
-    Raises:
-        ValueError: if the shapes do not fit together.
-
-    Source: Dice 1945; as scikit-learn's f1_score of each class, with zero_division=1.
-    Chapter: 09-unet.
-    """
-    both, predicted, there = _pixel_counts(logits, target)
-    return torch.where(predicted + there > 0, 2 * both / (predicted + there), 1.0)
-
-
-def mean_iou(logits: Tensor, target: Tensor) -> float:
-    """Intersection over union of each class, and its mean over the classes that are predicted or there.
-
-        IoU = |P ∩ T| / |P ∪ T|
-
-    The predicted class of a pixel is the one with the largest score. Pixels are counted over the whole batch. A class
-    that neither map holds has no IoU and does not enter the mean.
-
-    Args:
-        logits: one score for each class at each pixel, (batch, num_classes, height, width).
-        target: the right classes, integers, (batch, height, width).
-
-    Returns:
-        The mean, between 0 and 1.
-
-    Raises:
-        ValueError: if the shapes do not fit together.
-
-    Source: Everingham et al. 2010, section 4.2; as scikit-learn's jaccard_score, average="macro".
-    Chapter: 09-unet.
-    """
-    both, predicted, there = _pixel_counts(logits, target)
-    union = predicted + there - both
-    return float((both / union)[union > 0].mean())
-
-
-def _pixel_counts(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """For each class the pixels that both maps give to it, that the prediction and that the target gives to it."""
-    if logits.dim() != 4 or logits.shape[:1] + logits.shape[2:] != target.shape:
-        raise ValueError(
-            f"Scores of shape {tuple(logits.shape)} do not fit labels of shape {tuple(target.shape)}: give "
-            "(batch, num_classes, height, width) and (batch, height, width)."
-        )
-    classes = torch.arange(logits.shape[1])[:, None]
-    predicted = logits.argmax(dim=1).flatten() == classes  # (num_classes, pixels)
-    there = target.flatten() == classes
-    return (predicted & there).sum(dim=1), predicted.sum(dim=1), there.sum(dim=1)
-
-
-def energy_distance(samples: Tensor, others: Tensor) -> float:
-    """How far apart two distributions are, judged from samples of each; 0 on average where they are equal.
-
-        D² = 2 E|X - Y| - E|X - X'| - E|Y - Y'|
-
-    X, X' are drawn from one, Y, Y' from the other. Each mean runs over pairs of different samples (a U-statistic),
-    so the estimate is right on average and is about as often below 0 as above where the two are equal: real data
-    against real data gives the figure to compare with.
-
-    Args:
-        samples: (count, ...); everything but the first axis is one point, however it is shaped.
-        others: (other_count, ...), points of the same shape.
-
-    Returns:
-        The squared distance D², in the unit of the data.
-
-    Raises:
-        ValueError: if the points differ in shape, or there are not two of each.
-
-    Source: Székely and Rizzo 2013, section 2, equation 5.
-    Chapter: 10-generative-models.
-    """
-    if samples.shape[1:] != others.shape[1:] or min(len(samples), len(others)) < 2:
-        raise ValueError(
-            f"Samples of shape {tuple(samples.shape)} cannot be compared with {tuple(others.shape)}: "
-            "give at least two points of each, all of one shape."
-        )
-    x, y = samples.detach().flatten(1).double(), others.detach().flatten(1).double()
-    within = sum(_distances(z, z).sum() / (len(z) * (len(z) - 1)) for z in (x, y))
-    return float(2 * _distances(x, y).mean() - within)
-
-
-def _distances(x: Tensor, y: Tensor) -> Tensor:
-    """Euclidean distances of all pairs, (len(x), len(y)), a point's distance from itself exactly 0."""
-    return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def _check_pairs(hypotheses: Sentences, references: Sentences) -> None:
