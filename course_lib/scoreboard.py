@@ -346,14 +346,19 @@ def path_of(row: Row, seed: int) -> Path:
     return FOLDER / f"{row.name}-{seed}-{key_of(row)}.safetensors"
 
 
+_PARSING = threading.Lock()  # Python 3.11 counts the depth of a syntax tree in one place for all threads
+
+
 def key_of(row: Row) -> str:
     """A hash of a row's settings and of the code that trains, translates and scores with it."""
     module = row.model.rpartition(".")[0]
     row.model_class()  # now it counts as used, so that a page which shows the row is run again with it
-    used = _modules_below(
-        module, "course_lib.data.translation", "course_lib.metrics.translation", "course_lib.training"
-    )
-    parts = [json.dumps(row.settings()), torch.__version__, _OWN_CODE, *map(_code_of, used)]
+    with _PARSING:
+        used = _modules_below(
+            module, "course_lib.data.translation", "course_lib.metrics.translation", "course_lib.training"
+        )
+        code = [_code_of(path) for path in used]
+    parts = [json.dumps(row.settings()), torch.__version__, _OWN_CODE, *code]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
 
 
