@@ -28,10 +28,27 @@ def _typeset(visit: Any, translator: Any, node: nodes.Element) -> None:
         raise nodes.SkipNode from error
 
 
+class PatientServer(katex.KaTeXServer):
+    """The maths server, started again where it had made its socket and did not listen to it yet."""
+
+    START = katex.KaTeXServer.start
+    ATTEMPTS = 5
+
+    @classmethod
+    def start(cls) -> katex.KaTeXServer:
+        for _ in range(cls.ATTEMPTS - 1):
+            try:
+                return cls.START()
+            except ConnectionRefusedError:
+                LOGGER.info("The maths server was not listening yet: another is started.")
+        return cls.START()
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     katex.KATEX_DEFAULT_OPTIONS["throwOnError"] = True
     katex.STARTUP_TIMEOUT = 60.0
     katex.RENDER_TIMEOUT = 60.0
+    katex.KaTeXServer.start = PatientServer.start
     app.setup_extension("sphinxcontrib.katex")
     app.add_html_math_renderer(
         "course_katex", inline_renderers=(visit_inline, None), block_renderers=(visit_block, None)

@@ -9,6 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from course_figures import inline_svg
+from course_maths import PatientServer
 from course_repairs import REPAIRS
 
 from course_lib.figures import INK
@@ -54,6 +55,22 @@ SVG = '<svg {label}xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"><path id
 LABELLED = SVG.format(label='role="img" aria-label="A line." ')
 UNLABELLED = SVG.format(label="")
 CAPTION = {"figure": {"caption": "What to see."}}
+
+
+def test_a_maths_server_that_does_not_listen_yet_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = [ConnectionRefusedError(), ConnectionRefusedError(), "a server"]
+
+    def start() -> str:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(PatientServer, "START", start)
+    assert PatientServer.start() == "a server" and not answers
+    answers += [ConnectionRefusedError()] * PatientServer.ATTEMPTS
+    with pytest.raises(ConnectionRefusedError):
+        PatientServer.start()
 
 
 def test_names_in_a_figure_are_its_own_and_its_ink_is_the_page_s() -> None:
