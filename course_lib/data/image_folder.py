@@ -70,8 +70,8 @@ def read_image_folder(
         raise ImageFolderError(f"{path / here / name} has no partner in {path / other}: add a file of that name.")
     if not pictures:
         raise ImageFolderError(f"{path / 'images'} holds no file: put images there, and a mask for each in masks.")
-    images: list[torch.Tensor] = []
-    masks: list[torch.Tensor] = []
+    images: list[Tensor] = []
+    masks: list[Tensor] = []
     for name in pictures:
         image = _image(pictures[name], grey=grey)
         mask = _mask(labels[name], num_classes=num_classes)
