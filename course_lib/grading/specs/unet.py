@@ -54,7 +54,7 @@ def pixel_cross_entropy(logits, target, *, ignore=-1):
 
 EQUIVALENT = {
     "UNet": {
-        "widths = [channels * 2 ** level for level in range(depth + 2)]": "The list is one longer; nothing asks for it.",
+        "widths = [channels * 2 ** level for level in range(depth + 2)]": "A list that is one longer gives the same.",
     },
     "pixel_cross_entropy": {
         "labels = torch.where(labelled, target, 1)": "Any class will do where the pixel is not counted.",
