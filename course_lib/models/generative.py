@@ -167,7 +167,7 @@ class VAE(nn.Module):
         return mean, log_variance
 
     def decode(self, z: Tensor) -> Tensor:
-        """The latent, (..., latent_size) -> the mean of p(x | z), (..., in_features); from z ~ N(0, 1): a sample."""
+        """The latent, (..., latent_size) -> the mean of p(x | z), (..., in_features)."""
         return self.decoder2(F.silu(self.decoder1(z)))
 
     def forward(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -186,6 +186,17 @@ class VAE(nn.Module):
     def loss(self, x: Tensor, noise: Tensor) -> Tensor:
         """The negative ELBO of a batch with these draws, 0-dimensional; arguments as for `forward`."""
         return negative_elbo(x, *self(x, noise), sigma=self.sigma)
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """New data: what the decoder says of latents from the unit Gaussian.
+
+        Args:
+            noise: (count, latent_size).
+
+        Returns:
+            The means of p(x | z), (count, in_features); a draw from the model adds sigma times noise to them.
+        """
+        return self.decode(noise)
 
 
 def to_levels(x: Tensor, *, low: float, high: float, levels: int) -> Tensor:
@@ -280,7 +291,7 @@ class AutoregressiveModel(nn.Module):
         Returns:
             (batch, length, levels); those at place t depend on the values before t only, and not on t itself.
         """
-        known = F.one_hot(ids, self.levels).to(self.layers[0].weight.dtype).flatten(1)
+        known = F.one_hot(ids, self.levels).to(next(self.parameters()).dtype).flatten(1)
         return self.layers(known).unflatten(-1, (self.length, self.levels))
 
     def loss(self, ids: Tensor) -> Tensor:
