@@ -13,7 +13,7 @@ from course_lib.models import generative as reference
 Cases = Callable[[np.random.Generator], list[Probe]]
 LIBRARY_KL = ("kl_divergence", "kl_div", "torch.distributions")
 
-SIZES = {"in_features": 7, "hidden_size": 5, "latent_size": 2}
+SIZES = {"in_features": 7, "hidden_size": 5, "latent_size": 3}
 
 
 def _network(
@@ -50,19 +50,19 @@ autoencoder = Exercise(
             name="encode",
             text="the latent of each row",
             points=0.5,
-            cases=_network("Autoencoder", "encode", (3, 7), (4, 3, 7)),
+            cases=_network("Autoencoder", "encode", (2, 7), (4, 2, 7)),
         ),
         Line(
             name="decode",
             text="the row of each latent",
             points=0.5,
-            cases=_network("Autoencoder", "decode", (3, 2), (4, 3, 2)),
+            cases=_network("Autoencoder", "decode", (2, 3), (4, 2, 3)),
         ),
         Line(
             name="forward",
             text="compressed and rebuilt",
             points=1,
-            cases=_network("Autoencoder", "__call__", (3, 7), (4, 3, 7)),
+            cases=_network("Autoencoder", "__call__", (2, 7), (4, 2, 7)),
         ),
         Line(
             name="gradients",

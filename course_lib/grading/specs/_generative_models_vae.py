@@ -14,7 +14,7 @@ from course_lib.models import generative as reference
 
 def _model(method: str, *batches: int, gradients: tuple[str, ...] = ()) -> Callable[[np.random.Generator], list[Probe]]:
     """Cases with batches of these sizes; of the first, sigma is drawn, of the others it is left out."""
-    widths = {"encode": (7,), "decode": (2,), "sample": (2,)}.get(method, (7, 2))
+    widths = {"encode": (7,), "decode": (3,), "sample": (3,)}.get(method, (7, 3))
 
     def cases(rng: np.random.Generator) -> list[Probe]:
         return [
@@ -47,11 +47,11 @@ vae = Exercise(
     uses=("reparameterize", "negative_elbo"),
     banned=LIBRARY_KL,
     lines=[
-        Line(name="encode", text="mean and log-variance of each row", points=1, cases=_model("encode", 3, 4)),
-        Line(name="decode", text="the row of each latent", points=0.5, cases=_model("decode", 3, 4)),
-        Line(name="forward", text="encode, draw, decode", points=1.5, cases=_model("__call__", 3, 4)),
-        Line(name="loss", text="the negative ELBO of a batch", points=1, cases=_model("loss", 3, 4)),
-        Line(name="sample", text="new data from noise", points=1, cases=_model("sample", 3, 4)),
+        Line(name="encode", text="mean and log-variance of each row", points=1, cases=_model("encode", 2, 4)),
+        Line(name="decode", text="the row of each latent", points=0.5, cases=_model("decode", 2, 4)),
+        Line(name="forward", text="encode, draw, decode", points=1.5, cases=_model("__call__", 2, 4)),
+        Line(name="loss", text="the negative ELBO of a batch", points=1, cases=_model("loss", 2, 4)),
+        Line(name="sample", text="new data from noise", points=1, cases=_model("sample", 2, 4)),
         Line(
             name="gradients",
             text="the gradients of the loss by all weights",

@@ -29,6 +29,10 @@ EQUIVALENT = {
     "autoregressive_sample": {
         "ids = torch.ones(count, length, dtype=torch.long)": "Anything may stand where nothing is drawn yet.",
     },
+    "VAE": {
+        "return negative_elbo(reconstruction, x, mean, log_variance, sigma=self.sigma)": "The first term holds the "
+        "square of their difference.",
+    },
 }
 
 ASSIGNMENT = Assignment(
