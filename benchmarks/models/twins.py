@@ -6,9 +6,11 @@ Tests hold our models to them in values and gradients; `run.py` compares the tim
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_lib.models.attention import MultiHeadAttention, causal_mask
+from course_lib.models.modern import GELUFeedForward, PreNormBlock, SwiGLU
 from course_lib.models.positions import sinusoidal_positions
 from course_lib.models.seq2seq import shift_right
 from course_lib.models.transformer import DecoderBlock, EncoderBlock, TransformerEncoderDecoder
@@ -36,6 +38,54 @@ def layer_twin(block: EncoderBlock | DecoderBlock) -> Any:
     weights |= {key: value for key, value in block.state_dict().items() if key.startswith("norm")}
     layer.load_state_dict({key: value.detach() for key, value in (weights | block.feed_forward.state_dict()).items()})
     return layer.train()  # in evaluation PyTorch takes a fast path without gradients
+
+
+def pre_norm_twin(block: PreNormBlock) -> nn.TransformerEncoderLayer:
+    """PyTorch's encoder layer with the norm first, with the weights of a block of LayerNorms and two linear layers."""
+    linear = block.feed_forward.linear1
+    assert isinstance(linear, nn.Linear)
+    layer = nn.TransformerEncoderLayer(
+        linear.in_features,
+        block.self_attention.num_heads,
+        linear.out_features,
+        dropout=0.0,
+        activation="gelu" if isinstance(block.feed_forward, GELUFeedForward) else "relu",
+        batch_first=True,
+        norm_first=True,
+    )
+    weights = attention_weights(block.self_attention, "self_attn")
+    weights |= {key: value for key, value in block.state_dict().items() if key.startswith("norm")}
+    layer.load_state_dict({key: value.detach() for key, value in (weights | block.feed_forward.state_dict()).items()})
+    return layer.train()
+
+
+class ModernTwin(nn.Module):
+    """A `PreNormBlock` of RMSNorm and SwiGLU from PyTorch's attention, norms and linear layers, with its weights.
+
+    Args:
+        block: what is built again.
+    """
+
+    def __init__(self, block: PreNormBlock) -> None:
+        super().__init__()
+        network = block.feed_forward
+        assert isinstance(network, SwiGLU)
+        d_model, width = network.gate_projection.in_features, network.gate_projection.out_features
+        self.norm1, self.norm2 = nn.RMSNorm(d_model, eps=1e-5), nn.RMSNorm(d_model, eps=1e-5)
+        self.self_attn = nn.MultiheadAttention(d_model, block.self_attention.num_heads, batch_first=True)
+        self.gate_projection = nn.Linear(d_model, width, bias=False)
+        self.value_projection = nn.Linear(d_model, width, bias=False)
+        self.output_projection = nn.Linear(width, d_model, bias=False)
+        weights = attention_weights(block.self_attention, "self_attn") | network.state_dict()
+        weights |= {key: value for key, value in block.state_dict().items() if key.startswith("norm")}
+        self.load_state_dict({key: value.detach() for key, value in weights.items()})
+
+    def forward(self, x: Tensor, src_mask: Tensor | None = None) -> Tensor:
+        """(batch, length, d_model) -> the same; src_mask as PyTorch's layer takes it, True where nothing is seen."""
+        normed = self.norm1(x)
+        x = x + self.self_attn(normed, normed, normed, attn_mask=src_mask, need_weights=False)[0]
+        normed = self.norm2(x)
+        return x + self.output_projection(F.silu(self.gate_projection(normed)) * self.value_projection(normed))
 
 
 class TranslatorTwin(nn.Module):

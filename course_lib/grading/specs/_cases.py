@@ -30,6 +30,12 @@ def random_mask(rng: np.random.Generator, *shape: int, allowed: float = 0.6) -> 
     return torch.from_numpy(rows.reshape(shape))
 
 
+def spread_logits(rng: np.random.Generator, *shape: int) -> torch.Tensor:
+    """Logits whose neighbours in a sorted row are well apart, in random order."""
+    steps = rng.uniform(0.2, 0.9, size=shape).cumsum(axis=-1) - rng.uniform(0, 3)
+    return torch.from_numpy(np.round(rng.permuted(steps, axis=-1), 4))
+
+
 def random_cycle(rng: np.random.Generator, length: int) -> torch.Tensor:
     """A permutation that leads through all positions in one cycle.
 

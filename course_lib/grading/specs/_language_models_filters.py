@@ -10,13 +10,8 @@ import torch
 
 from course_lib.check.probe import Probe
 from course_lib.grading.spec import Exercise, Line, Misconception
+from course_lib.grading.specs._cases import spread_logits
 from course_lib.models import decoding as reference
-
-
-def _spread_logits(rng: np.random.Generator, *shape: int) -> torch.Tensor:
-    """Logits whose neighbours in a sorted row are well apart, in random order."""
-    steps = rng.uniform(0.2, 0.9, size=shape).cumsum(axis=-1) - rng.uniform(0, 3)
-    return torch.from_numpy(np.round(rng.permuted(steps, axis=-1), 4))
 
 
 def _logits(
@@ -30,7 +25,7 @@ def _logits(
     def cases(rng: np.random.Generator) -> list[Probe]:
         probes = []
         for shape, value in settings:
-            logits = scale * _spread_logits(rng, *shape)
+            logits = scale * spread_logits(rng, *shape)
             if ruled_out:
                 place = torch.from_numpy(rng.integers(shape[-1], size=(*shape[:-1], 1)))
                 logits = logits.scatter(-1, place, -torch.inf)
