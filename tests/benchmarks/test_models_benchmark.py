@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from benchmarks.attention.run import ROOT
-from benchmarks.models.run import BATCHES, MODELS, RESULTS, benchmark, markdown_table
+from benchmarks.models.run import BATCHES, MODELS, RESULTS, benchmark, markdown_table, merged
+from benchmarks.models.writing import LENGTHS, writing_table
 
 
 @pytest.fixture
@@ -15,7 +16,7 @@ def committed() -> dict[str, Any]:
 
 
 def test_both_sides_of_each_model_compute_the_same(committed: dict[str, Any]) -> None:
-    points = benchmark([(2, 5)], repeats=1)["points"]
+    points = benchmark([(2, 5)], repeats=1, lengths=[])["points"]
     assert [point["model"] for point in points] == list(MODELS)
     for point in points + committed["points"]:
         assert point["loss_difference"] < 1e-3
@@ -29,5 +30,28 @@ def test_the_committed_results_cover_each_model_on_each_batch(committed: dict[st
     ]
 
 
-def test_the_readme_quotes_the_committed_table(committed: dict[str, Any]) -> None:
-    assert markdown_table(committed) in (ROOT / "benchmarks" / "README.md").read_text()
+def test_with_the_cache_and_without_it_the_same_text_is_written(committed: dict[str, Any]) -> None:
+    writing = benchmark([], repeats=1, models=[], lengths=[3, 7])["writing"]
+    assert [point["length"] for point in writing] == [3, 7]
+    assert [point["length"] for point in committed["writing"]] == LENGTHS
+    for point in writing + committed["writing"]:
+        assert point["same_text"]
+        assert min(point["cached_per_second"], point["full_per_second"], point["ratio"]) > 0
+
+
+def test_models_measured_again_replace_their_points_and_no_others(committed: dict[str, Any]) -> None:
+    name = "translator"
+    new = committed | {"points": [point | {"ratio": -1.0} for point in committed["points"] if point["model"] == name]}
+    together = merged(committed, new)
+    assert [(p["model"], p["batch"], p["length"]) for p in together["points"]] == [
+        (p["model"], p["batch"], p["length"]) for p in committed["points"]
+    ]
+    assert {p["model"] for p in together["points"] if p["ratio"] == -1.0} == {name}
+    with pytest.raises(ValueError, match="another machine"):
+        merged(committed, new | {"machine": {**committed["machine"], "cores": 64}})
+
+
+def test_the_readme_quotes_the_committed_tables(committed: dict[str, Any]) -> None:
+    readme = (ROOT / "benchmarks" / "README.md").read_text()
+    assert markdown_table(committed) in readme
+    assert writing_table(committed) in readme

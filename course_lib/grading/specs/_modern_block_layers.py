@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -281,7 +282,7 @@ def _block(
     def cases(rng: np.random.Generator) -> list[Probe]:
         probes = []
         for number, (batch, length, d_model, num_heads, dim_feedforward) in enumerate(settings):
-            init = {"d_model": d_model, "num_heads": num_heads, "dim_feedforward": dim_feedforward}
+            init: dict[str, Any] = {"d_model": d_model, "num_heads": num_heads, "dim_feedforward": dim_feedforward}
             state = random_state(reference.PreNormBlock(**init), rng, scale=SCALE)
             state |= {name: value + 1 for name, value in state.items() if name.startswith("norm")}
             shapes = ((length, length), (batch, 1, 1, length), (batch, num_heads, length, length))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ def _probe(
     dim_feedforward: int = 5,
     num_active: int,
     broken: int | None = None,
-    **options: object,
+    **options: Any,
 ) -> Probe:
     """A call in which the router gives these logits (..., num_experts); d_model >= num_experts.
 
