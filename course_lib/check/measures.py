@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from course_lib.check.classifiers import CLASSIFIER_MEASURES
+from course_lib.check.flows import FLOW_MEASURES
 from course_lib.check.segmenters import SEGMENTER_MEASURES
 from course_lib.check.weights import fit
 from course_lib.data.translation import END, PAD, START
@@ -217,4 +218,5 @@ MEASURES: dict[str, Callable[..., str | None]] = {
     "translator_bleu": _translator(_bleu),
     **CLASSIFIER_MEASURES,
     **SEGMENTER_MEASURES,
+    **FLOW_MEASURES,
 }

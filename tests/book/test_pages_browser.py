@@ -199,3 +199,45 @@ def test_downloads_work_without_a_network(browser: Browser, address: str, link: 
     assert waiting.value.path().stat().st_size > 1000
     assert traffic.external == []
     page.context.close()
+
+
+FLOW_CHAPTER = "book/11-rectified-flow/chapter"
+
+
+def test_a_figure_is_scrubbed_through_time_by_mouse_keyboard_and_from_a_folder(
+    browser: Browser, built_book: Path
+) -> None:
+    page = open_page(browser)
+    traffic = watch(page)
+    page.goto(f"file://{built_book}/{FLOW_CHAPTER}.html", wait_until="networkidle")
+    slider = page.get_by_role("slider", name="Time")
+    expect(slider).to_have_count(1)
+    figure = page.locator("figure", has=slider)
+    dot, trail = figure.locator("circle").first, figure.locator("polyline").first
+    whole = (trail.get_attribute("points") or "").split(" ")
+    assert len(whole) > 10
+
+    def place() -> list[float]:
+        return [float(dot.get_attribute(axis) or "nan") for axis in ("cx", "cy")]
+
+    def point(number: int) -> list[float]:
+        return [float(part) for part in whole[number].split(",")]
+
+    assert place() == pytest.approx(point(-1), abs=0.01)
+    slider.fill("0")
+    assert place() == pytest.approx(point(0), abs=0.01)
+    assert figure.get_by_text("t = 0.00").is_visible()
+    slider.fill("50")
+    middle = (len(whole) - 1) // 2
+    assert place() == pytest.approx(point(middle), abs=0.01)
+    assert len((trail.get_attribute("points") or "").split(" ")) < len(whole)
+    slider.press("End")
+    assert place() == pytest.approx(point(-1), abs=0.01)
+    slider.press("ArrowLeft")
+    assert figure.get_by_text("t = 0.99").is_visible()
+    page.emulate_media(media="print")
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert place() == pytest.approx(point(-1), abs=0.01)
+    assert not slider.is_visible()
+    assert traffic.faults() == []
+    page.context.close()
