@@ -198,6 +198,8 @@ You are given $\boldsymbol\mu$ and the **log-variance** $\ln \boldsymbol\sigma^2
 latent's entries, the last axis, and over nothing else: the result is `(...)`, one number for each Gaussian. With
 $\mu = 1$ and $\ln \sigma^2 = 0$, one entry costs ½ nat.
 
+`torch.distributions` and `F.kl_div` would be the whole exercise, so they are ruled out here.
+
 <details><summary>A question to start with</summary>
 
 A network may output any number. Why is it asked for $\ln \sigma^2$ rather than for $\sigma$? And how do you get
@@ -259,6 +261,7 @@ $\varepsilon \sim \mathcal{N}(0, 1)$ that has nothing to do with them:
 $$z = \mu + \sigma\,\varepsilon$$
 
 Gradients then flow through $z$ to both. You are given $\mu$, $\ln \sigma^2$ and the noise.
+`torch.distributions` is ruled out here.
 
 <details><summary>A question to start with</summary>
 
@@ -326,6 +329,7 @@ relative weight from the sums: a mean over features in place of the sum makes th
 image of 64 pixels.
 
 `sigma` is the standard deviation of the decoder; `mean` and `log_variance` belong to $q(z \mid x)$.
+`torch.distributions` and `F.gaussian_nll_loss` are ruled out here.
 
 <details><summary>A question to start with</summary>
 
@@ -555,6 +559,8 @@ output is the mean, the second half the log-variance.** Write
 4. `loss`: the negative ELBO of a batch, with the model's own `sigma`,
 5. `sample`: new data. Nothing is encoded here: draw latents from $\mathcal{N}(0, 1)$ (they come in as `noise`) and
    return the decoder's means.
+
+`torch.distributions` is ruled out here too.
 
 <details><summary>A question to start with</summary>
 
