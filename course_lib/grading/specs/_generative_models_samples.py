@@ -254,15 +254,6 @@ autoregressive_sample = Exercise(
             line="generator",
             edits=[(", generator=generator", "")],
         ),
-        Misconception(
-            name="generator_seeded_again",
-            says="You seed a generator of your own, so every call draws the same; use the one that is given.",
-            line="draws",
-            edits=[
-                (LOOP, LOOP + "\n        torch.manual_seed(0)"),
-                (", generator=generator", ""),
-            ],
-        ),
     ],
 )
 
