@@ -7,8 +7,9 @@ the way a probe is answered and the origin of the expected replies differ.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from course_lib.check.compare import Finding, compare, describe_failure, same
 from course_lib.check.measures import Measure
@@ -234,9 +235,22 @@ def find_banned(source: str, banned: Sequence[str]) -> str | None:
 
     Source that cannot be parsed is no finding: the cell's own error will be.
     """
+    return ruled_out(_mentioned_in(source), banned) if banned else None
+
+
+def ruled_out(mentioned: Set[str], banned: Sequence[str]) -> str | None:
+    """The first ruled-out name among those that are mentioned."""
+    return next((name for name in banned if name.rsplit(".", 1)[-1] in mentioned), None)
+
+
+@lru_cache(1024)  # an answer is looked through in each attempt
+def _mentioned_in(source: str) -> Set[str]:
     tree = parse(source)
-    if tree is None:
-        return None
+    return set() if tree is None else mentions(tree)
+
+
+def mentions(tree: ast.Module) -> set[str]:
+    """The names that a source mentions, by which :func:`ruled_out` finds one: of attributes, imports and the like."""
     own = _defined(tree)  # an exercise may bear the name of what it rebuilds
     seen: set[str] = set()
     for node in ast.walk(tree):
@@ -251,7 +265,7 @@ def find_banned(source: str, banned: Sequence[str]) -> str | None:
             seen.update(node.kwd_attrs)
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "getattr":
             seen.update(str(a.value).rsplit(".", 1)[-1] for a in node.args if isinstance(a, ast.Constant))
-    return next((name for name in banned if name.rsplit(".", 1)[-1] in seen), None)
+    return seen
 
 
 def _defined(tree: ast.Module) -> set[str]:

@@ -8,8 +8,15 @@ import ast
 def parse(source: str) -> ast.Module | None:
     """The syntax tree of a cell; what ``%time`` and ``%%time`` would run stands at its end. ``None`` for no Python."""
     tree = _parse(source) or _parse(_without_magics(source))
-    if tree is None:
-        return None
+    return None if tree is None else _with_what_magics_run(tree)
+
+
+def alone(statement: ast.stmt) -> ast.Module:
+    """The syntax tree of a cell that holds only this statement of another."""
+    return _with_what_magics_run(ast.Module(body=[statement], type_ignores=[]))
+
+
+def _with_what_magics_run(tree: ast.Module) -> ast.Module:
     for text in [argument for call in ast.walk(tree) if _is_magic(call) for argument in _texts(call)]:
         inner = parse(text)
         tree.body += inner.body if inner is not None else []

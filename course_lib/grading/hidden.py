@@ -7,13 +7,17 @@ read here. What it hides is no proof of anything, so it costs no points and a pe
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass
+from functools import lru_cache
 
-from course_lib.check.judge import find_banned
-from course_lib.check.reading import parse
+from course_lib.check.judge import mentions, ruled_out
+from course_lib.check.reading import alone, parse
 
 NOTE = "What this answer calls cannot be read from its source"
 SHOWN = 3
+KEPT = 1024
+"""Cells that stay read: given ones come again with every submission, answers with each of its exercises."""
 
 LIBRARY = {"torch", "nn", "F", "Tensor", "math", "np", "numpy", "course_lib"}
 LOOK_UP = {"eval", "exec", "compile", "globals", "locals", "vars", "dir", "setattr", "delattr", "get_ipython"}
@@ -24,6 +28,25 @@ MODULES = {"importlib", "ctypes", "gc", "inspect", "builtins", "marshal", "pickl
 CHECK = ("course_lib.check", "check")
 MACHINERY: tuple[str, ...] = ("course_lib.check.", "course_lib.runner", "sys.modules")
 MACHINERY += ("torch.ops", "torch._", "torch.library", "torch.jit")
+
+
+@dataclass(frozen=True)
+class _Statement:
+    """A statement at the top of a cell: what it could hide, what it loads, binds and mentions."""
+
+    hiding: Sequence[str]
+    names: Sequence[str]
+    binds: Set[str]
+    mentions: Set[str]
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """A cell: what it could hide, the names that it loads, and its statements."""
+
+    hiding: Sequence[str]
+    names: Sequence[str]
+    statements: Sequence[_Statement]
 
 
 def hidden_calls(answer: str, others: Sequence[str], banned: Sequence[str]) -> list[str]:
@@ -37,35 +60,49 @@ def hidden_calls(answer: str, others: Sequence[str], banned: Sequence[str]) -> l
     Returns:
         Descriptions such as ``getattr with a computed name``, each once, in the order of the source.
     """
-    tree = parse(answer)
-    if tree is None:
+    read = _read(answer)
+    if read is None:
         return []
-    found = [*_hiding(tree)]
-    elsewhere = _bindings(others)
+    found = [*read.hiding]
+    cells = [cell for cell in map(_read, others) if cell is not None]
+    elsewhere: dict[str, list[_Statement]] = {}
+    for statement in (statement for cell in cells for statement in cell.statements):
+        for name in statement.binds:
+            elsewhere.setdefault(name, []).append(statement)
     seen: set[str] = set()
-    todo = [*_names(tree)]
+    todo = [*read.names]
     while todo:
         name = todo.pop(0)
         if name in seen:
             continue
         seen.add(name)
         for statement in elsewhere.get(name, ()):
-            found += [f"{what} behind {name}" for what in _hiding(statement)]
-            if ruled_out := find_banned(ast.unparse(statement), banned):
-                found.append(f"{name}, which uses {ruled_out}")
-            todo += _names(statement)
-    for other in filter(None, map(parse, others)):  # a library that was changed is changed for every cell
-        found += [what for what in _hiding(other) if what.startswith(("a change of ", "course_lib."))]
+            found += [f"{what} behind {name}" for what in statement.hiding]
+            if used := ruled_out(statement.mentions, banned):
+                found.append(f"{name}, which uses {used}")
+            todo += statement.names
+    for cell in cells:  # a library that was changed is changed for every cell
+        found += [what for what in cell.hiding if what.startswith(("a change of ", "course_lib."))]
     return list(dict.fromkeys(found))
 
 
 def note_about(found: Sequence[str], banned: Sequence[str]) -> str:
     """What the student and the instructor are told."""
-    ruled_out = ", ".join(banned[:SHOWN]) + (" and their like" if len(banned) > SHOWN else "")
+    what = ", ".join(banned[:SHOWN]) + (" and their like" if len(banned) > SHOWN else "")
     return (
-        f"{NOTE} ({'; '.join(found[:SHOWN])}), and this exercise rules out {ruled_out}: your instructor looks at it. "
+        f"{NOTE} ({'; '.join(found[:SHOWN])}), and this exercise rules out {what}: your instructor looks at it. "
         "That by itself costs no points."
     )
+
+
+@lru_cache(KEPT)
+def _read(source: str) -> _Cell | None:
+    """What a cell's source says, without its syntax tree, which is large; ``None`` for no Python."""
+    tree = parse(source)
+    if tree is None:
+        return None
+    statements = [_Statement([*_hiding(s)], _names(s), _binds(s), mentions(alone(s))) for s in tree.body]
+    return _Cell([*_hiding(tree)], _names(tree), statements)
 
 
 def _hiding(tree: ast.AST) -> Iterator[str]:
@@ -139,16 +176,10 @@ def _names(tree: ast.AST) -> list[str]:
     return list(dict.fromkeys(loads))
 
 
-def _bindings(sources: Sequence[str]) -> Mapping[str, list[ast.stmt]]:
-    """The statements at the top of other cells, by the names that they bind."""
-    found: dict[str, list[ast.stmt]] = {}
-    for tree in filter(None, map(parse, sources)):
-        for statement in tree.body:
-            names = {n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-            if isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
-                names = {statement.name}
-            if isinstance(statement, (ast.Import, ast.ImportFrom)):
-                names = {(alias.asname or alias.name).partition(".")[0] for alias in statement.names}
-            for name in names:
-                found.setdefault(name, []).append(statement)
-    return found
+def _binds(statement: ast.stmt) -> Set[str]:
+    """The names that a statement at the top of a cell binds."""
+    if isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
+        return {statement.name}
+    if isinstance(statement, (ast.Import, ast.ImportFrom)):
+        return {(alias.asname or alias.name).partition(".")[0] for alias in statement.names}
+    return {n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
