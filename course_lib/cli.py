@@ -190,16 +190,22 @@ def grade(
     `course regrade` shows the difference and replaces them.
     """
     from course_lib.grading.places import default_class
-    from course_lib.grading.unchanged import last_words
+    from course_lib.grading.unchanged import last_words, never_graded
 
-    if (said := last_words(folder.resolve() if folder else default_class(), [slug, unsafe_local])) is not None:
+    room = folder.resolve() if folder else default_class()
+    if (said := last_words(room, [slug, unsafe_local])) is not None:
         console.print("nothing has changed since the last run: no submission, no score, no rubric")
         for text in said:
             console.print(text, soft_wrap=True)
         return
-    from course_lib.commands.grade import run
+    from course_lib.grading.sandbox import Warming
 
-    run(slug, folder=folder, jobs=jobs, unsafe_local=unsafe_local)
+    with Warming(unsafe_local=unsafe_local) as sandbox:
+        if never_graded(room, slug):
+            sandbox.start()  # it takes as long as what is imported now
+        from course_lib.commands.grade import run
+
+        run(slug, folder=folder, jobs=jobs, sandbox=sandbox)
 
 
 @app.command(rich_help_panel=GRADE)

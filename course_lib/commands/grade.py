@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
-from typing import cast
 
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -13,7 +13,7 @@ from course_lib.commands import ENVIRONMENT, INTERRUPTED, CommandError, console
 from course_lib.commands.choose import chosen, classroom
 from course_lib.grading.classroom import ClassFault, Classroom, class_fault
 from course_lib.grading.collect import collect
-from course_lib.grading.commit import Pending, commit, pending
+from course_lib.grading.commit import Gradebook, Pending, commit
 from course_lib.grading.ingest import read_submission
 from course_lib.grading.lookup import find_result
 from course_lib.grading.overview import REMEDIES, overview
@@ -22,7 +22,6 @@ from course_lib.grading.release import register
 from course_lib.grading.results import Result, ResultStore
 from course_lib.grading.sandbox import SandboxMissing, Warming
 from course_lib.grading.spec import Assignment
-from course_lib.grading.standing import read_commit
 from course_lib.grading.unchanged import forget, given, remember
 
 LISTED = 8
@@ -31,23 +30,22 @@ LISTED = 8
 def run(
     slug: str | None,
     *,
+    sandbox: Warming,
     folder: Path | None = None,
     jobs: int | None = None,
-    unsafe_local: bool = False,
     replace: bool = False,
 ) -> None:
     """Grade what was handed in for one assignment, or for all that have submissions.
 
     Args:
+        sandbox: in which submissions are run.
         replace: also put other scores into the gradebook where the submission is the same.
     """
     room = classroom(folder)
     specs = handed_in(room, slug)
-    with room.alone("course grade", waits=say_what_works), Warming(unsafe_local=unsafe_local) as sandbox:
-        before = given(room.folder, [slug, unsafe_local])
+    with room.alone("course grade", waits=say_what_works):
+        before = given(room.folder, [slug, sandbox.unsafe_local])
         forget(room.folder)
-        if any(read_commit(room, student, spec.slug) is None for spec in specs for student in room.students(spec.slug)):
-            sandbox.start()
         done = [_grade(room, spec, jobs, sandbox, replace) for spec in specs]
         problems = [text for problems, _ in done for text in problems]
         if problems:
@@ -75,12 +73,28 @@ def say_what_works(holder: str) -> None:
 def _grade(
     room: Classroom, spec: Assignment, jobs: int | None, sandbox: Warming, replace: bool
 ) -> tuple[list[str], str]:
-    """Grade one assignment; returns what could not be done, and what was said at the end."""
+    """Grade one assignment; returns what could not be done, and what was said at the end.
+
+    Each score is written as soon as it is there, while others run.
+    """
     register(room, spec.slug)
-    results, problems = run_all(room, spec, jobs=jobs, sandbox=sandbox)
-    todo = pending(room, spec, results)
-    kept = [] if replace else [item for item in todo if item.held_back]
-    problems += write(room, spec, [item for item in todo if item not in kept])
+    kept: list[Pending] = []
+    with closing(Running(room, spec, jobs=jobs, sandbox=sandbox)) as running, progress_table() as progress:
+        gradebook = Gradebook(room, spec)
+        bar = Bar(progress, "writing", total=len(running.paths))
+
+        def to_write() -> Iterator[str]:
+            for student, result in running.each(progress):
+                item = gradebook.pending(student, result)
+                if item is not None and (replace or not item.held_back):
+                    yield student
+                else:
+                    kept.extend([item] if item is not None else [])
+                    bar.advance()
+
+        problems = write(room, spec, to_write(), bar)
+    problems = running.problems() + problems
+    results = running.results
     if kept:
         causes = ", ".join(dict.fromkeys(cause for item in kept for cause in item.causes))
         problems.append(
@@ -91,99 +105,127 @@ def _grade(
     return problems, summarise(room, spec, results)
 
 
-def run_all(
+def regraded(
     room: Classroom, spec: Assignment, *, jobs: int | None, sandbox: Warming
 ) -> tuple[dict[str, Result], list[str]]:
-    """The result of each student, and what could not be done; what is in the store is taken from there."""
-    paths = collect(room, spec)
-    results, faults = _run(room, spec, paths, jobs, sandbox)
-    if not faults:
-        return results, []
-    first = faults[0]
-    known = class_fault(first.fault)
-    why = (
-        f"this machine failed: {known}" if known else f"this machine failed at {first.name}: {first.fault.rstrip('.')}"
-    )
-    return results, [
-        f"{len(faults)} of {len(paths)} submissions of {spec.slug} could not be run, and their scores stay as they "
-        "are; " + (why if known else f"{why}. Run the command again.")
-    ]
+    """The result of each student, and what could not be done; nothing is written."""
+    with closing(Running(room, spec, jobs=jobs, sandbox=sandbox)) as running, progress_table() as progress:
+        try:
+            for _ in running.each(progress):
+                pass
+        except KeyboardInterrupt:
+            raise CommandError(
+                f"stopped; {len(running.results)} of {len(running.paths)} results are kept and none is in the "
+                "gradebook that was not there before. The same command goes on from here.",
+                code=INTERRUPTED,
+            ) from None
+    return running.results, running.problems()
 
 
-def _run(
-    room: Classroom, spec: Assignment, paths: Mapping[str, Path], jobs: int | None, sandbox: Warming
-) -> tuple[dict[str, Result], list[Outcome]]:
-    """Run what is not in the store; the result of each student, and what failed."""
-    store = ResultStore(room.results)
-    logged = {(entry["submission"], entry["key"]) for entry in store.log()}
-    results: dict[str, Result] = {}
-    for student, path in paths.items():
-        submission = read_submission(path, spec=spec)
-        found = find_result(store, submission, spec, secret=room.secret(), official=not sandbox.unsafe_local)
-        if found is not None:
-            results[student] = found
-            if (f"{student}/{spec.slug}", found.key) not in logged:
-                store.put(found, submission=f"{student}/{spec.slug}")
-    left = {f"{student}/{spec.slug}": path for student, path in paths.items() if student not in results}
-    console.print(
-        f"[bold]{spec.slug}[/]  {len(paths)} notebooks, {len(results)} graded before"
-        + (f", {len(left)} to run, {min(jobs or default_jobs(), len(left))} at once" if left else "")
-    )
-    faults: list[Outcome] = []
-    if not left:
-        return results, faults
+class Running:
+    """The submissions of an assignment, run side by side, and their results; what is in the store is taken from there.
+
+    Attributes:
+        paths: the notebook of each student.
+        results: of each student who has one by now.
+        faults: what this machine could not run.
+    """
+
+    def __init__(self, room: Classroom, spec: Assignment, *, jobs: int | None, sandbox: Warming) -> None:
+        self.spec, self.paths = spec, collect(room, spec)
+        self.faults: list[Outcome] = []
+        store = ResultStore(room.results)
+        self.results = self._stored(room, store, official=not sandbox.unsafe_local)
+        left = {f"{student}/{spec.slug}": path for student, path in self.paths.items() if student not in self.results}
+        console.print(
+            f"[bold]{spec.slug}[/]  {len(self.paths)} notebooks, {len(self.results)} graded before"
+            + (f", {len(left)} to run, {min(jobs or default_jobs(), len(left))} at once" if left else "")
+        )
+        self._outcomes: Iterator[Outcome] = iter(())
+        if left:
+            try:
+                launcher = sandbox.launcher()
+            except SandboxMissing as error:
+                raise CommandError(f"{error}.", code=ENVIRONMENT) from error
+            self._outcomes = grade_many(left, spec, secret=room.secret(), launcher=launcher, store=store, jobs=jobs)
+
+    def each(self, progress: Progress) -> Iterator[tuple[str, Result]]:
+        """Each student's result as soon as it is there; shows how far it is."""
+        left = len(self.paths) - len(self.results)
+        yield from list(self.results.items())
+        if not left:
+            return
+        bar = Bar(progress, "running", total=left)
+        for outcome in self._outcomes:
+            student = outcome.name.partition("/")[0]
+            bar.advance(_said(student, outcome))
+            if outcome.result is None:
+                self.faults.append(outcome)
+            else:
+                self.results[student] = outcome.result
+                yield student, outcome.result
+
+    def problems(self) -> list[str]:
+        """What could not be run."""
+        if not self.faults:
+            return []
+        first = self.faults[0]
+        fault = class_fault(first.fault)
+        why = f"{fault}" if fault else f"{first.name}: {first.fault.rstrip('.')}. Run the command again."
+        return [
+            f"{len(self.faults)} of {len(self.paths)} submissions of {self.spec.slug} could not be run, and their "
+            f"scores stay as they are; this machine failed{':' if fault else ' at'} {why}"
+        ]
+
+    def close(self) -> None:
+        """Run no more."""
+        if isinstance(self._outcomes, Generator):
+            self._outcomes.close()
+
+    def _stored(self, room: Classroom, store: ResultStore, *, official: bool) -> dict[str, Result]:
+        logged = {(entry["submission"], entry["key"]) for entry in store.log()}
+        results: dict[str, Result] = {}
+        for student, path in self.paths.items():
+            submission = read_submission(path, spec=self.spec)
+            found = find_result(store, submission, self.spec, secret=room.secret(), official=official)
+            if found is not None:
+                results[student] = found
+                if (f"{student}/{self.spec.slug}", found.key) not in logged:
+                    store.put(found, submission=f"{student}/{self.spec.slug}")
+        return results
+
+
+def write(room: Classroom, spec: Assignment, students: Iterator[str], bar: Bar) -> list[str]:
+    """Put the results of these students into the gradebook, each as it comes; say what could not be done.
+
+    Args:
+        bar: counts whose scores are there; those that were there before are counted already.
+    """
+    failures: list[tuple[str, str]] = []
+    written = 0
     try:
-        launcher = sandbox.launcher()
-    except SandboxMissing as error:
-        raise CommandError(f"{error}.", code=ENVIRONMENT) from error
-    with _progress("running") as progress:
-        task = progress.add_task("running", total=len(left), said="")
-        outcomes = grade_many(left, spec, secret=room.secret(), launcher=launcher, store=store, jobs=jobs)
-        try:
-            for outcome in outcomes:
-                student = outcome.name.partition("/")[0]
-                if outcome.result is None:
-                    faults.append(outcome)
-                else:
-                    results[student] = outcome.result
-                progress.update(task, advance=1, said=_said(student, outcome))
-        except KeyboardInterrupt:
-            cast(Generator[Outcome, None, None], outcomes).close()
-            progress.stop()
-            raise CommandError(
-                f"stopped; {len(results)} of {len(paths)} results are kept and none is in the gradebook that was "
-                "not there before. The same command goes on from here.",
-                code=INTERRUPTED,
-            ) from None
-    return results, faults
-
-
-def write(room: Classroom, spec: Assignment, todo: list[Pending]) -> list[str]:
-    """Put results into the gradebook; say what could not be done."""
-    if not todo:
+        for student, error in commit(room, spec, students):
+            if error:
+                failures.append((student, error))
+            written += 1
+            bar.advance(escape(student))
+    except KeyboardInterrupt:
+        bar.stop()
+        raise CommandError(
+            f"stopped; {bar.done} of {bar.total} scores are in the gradebook, each of them whole. The same command "
+            "goes on from here.",
+            code=INTERRUPTED,
+        ) from None
+    except ClassFault as fault:
+        for _ in students:  # results need no gradebook, and are kept
+            pass
+        bar.stop()
+        raise CommandError(
+            f"{bar.done - len(failures)} of {bar.total} scores of {spec.slug} could be written: {fault}"
+        ) from fault
+    bar.stop()
+    if not written:
         console.print("  the gradebook is up to date")
-        return []
-    failures, done = [], 0
-    with _progress("writing") as progress:
-        task = progress.add_task("writing", total=len(todo), said="")
-        try:
-            for student, error in commit(room, spec, [item.student for item in todo]):
-                if error:
-                    failures.append((student, error))
-                done += 1
-                progress.update(task, advance=1, said=escape(student))
-        except KeyboardInterrupt:
-            progress.stop()
-            raise CommandError(
-                f"stopped; {done} of {len(todo)} scores are in the gradebook, each of them whole. The same command "
-                "goes on from here.",
-                code=INTERRUPTED,
-            ) from None
-        except ClassFault as fault:
-            progress.stop()
-            raise CommandError(
-                f"{done - len(failures)} of {len(todo)} scores of {spec.slug} could be written: {fault}"
-            ) from fault
     if not failures:
         return []
     student, reason = failures[0]
@@ -213,9 +255,27 @@ def _said(student: str, outcome: Outcome) -> str:
     return f"{escape(student)}: {result.earned:g} of {result.points:g}"
 
 
-def _progress(what: str) -> Progress:
+class Bar:
+    """One row of a progress table."""
+
+    def __init__(self, progress: Progress, what: str, *, total: int) -> None:
+        self._progress, self._task = progress, progress.add_task(what, total=total, said="")
+        self.total, self.done = total, 0
+
+    def advance(self, said: str = "") -> None:
+        """One more is done; ``said`` is about that one."""
+        self.done += 1
+        self._progress.update(self._task, advance=1, said=said)
+
+    def stop(self) -> None:
+        """Leave the table as it is now."""
+        self._progress.stop()
+
+
+def progress_table() -> Progress:
+    """How far running and writing are."""
     return Progress(
-        TextColumn(f"  {what}"),
+        TextColumn("  {task.description}"),
         BarColumn(bar_width=30),
         MofNCompleteColumn(),
         TimeElapsedColumn(),

@@ -13,8 +13,8 @@ from course_lib.commands import ENVIRONMENT, CommandError, console
 from course_lib.commands.choose import chosen, classroom
 from course_lib.grading.audit import REMEDIES, Difference, agreement, table_differences
 from course_lib.grading.kill_table import ExerciseKills, KillTable, kill_table
+from course_lib.grading.protections import protections
 from course_lib.grading.results import ResultStore
-from course_lib.grading.sandbox import protections
 from course_lib.grading.standing import standings
 
 

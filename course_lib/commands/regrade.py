@@ -11,7 +11,7 @@ from rich.table import Table
 
 from course_lib.commands import CommandError, console
 from course_lib.commands.choose import classroom
-from course_lib.commands.grade import handed_in, run_all, say_what_works, summarise, write
+from course_lib.commands.grade import Bar, handed_in, progress_table, regraded, say_what_works, summarise, write
 from course_lib.grading.classroom import Classroom
 from course_lib.grading.commit import Change, Pending, pending
 from course_lib.grading.release import register
@@ -49,7 +49,7 @@ def _regrade(
     room: Classroom, spec: Assignment, jobs: int | None, sandbox: Warming, yes: bool, dry_run: bool
 ) -> list[str]:
     """Grade one assignment anew; say what could not be done."""
-    results, problems = run_all(room, spec, jobs=jobs, sandbox=sandbox)
+    results, problems = regraded(room, spec, jobs=jobs, sandbox=sandbox)
     todo = pending(room, spec, results)
     changed = [item for item in todo if item.changes]
     if not changed:
@@ -67,7 +67,9 @@ def _regrade(
                 f"nothing of {spec.slug} was written; to replace the scores: course regrade {spec.slug} --yes.",
             ]
     register(room, spec.slug)
-    problems += write(room, spec, todo)
+    with progress_table() as progress:
+        bar = Bar(progress, "writing", total=len(todo))
+        problems += write(room, spec, (item.student for item in todo), bar)
     summarise(room, spec, results)
     return problems
 

@@ -9,6 +9,8 @@ from course_lib.commands.choose import chosen, classroom
 from course_lib.grading.classroom import Classroom
 from course_lib.grading.places import ROOT
 from course_lib.grading.sample_class import TRUTH, make_class, same_class
+from course_lib.grading.sandbox import Warming
+from course_lib.grading.unchanged import never_graded
 
 
 def sample_class(
@@ -36,15 +38,22 @@ def demo(*, size: int, seed: int, jobs: int | None, unsafe_local: bool) -> None:
     console.rule("Sample class", align="left")
     sample_class(None, size=size, seed=seed, into=room.folder)
     console.rule("Grading", align="left")
+
+    def graded(*, unsafe_local: bool) -> None:
+        with Warming(unsafe_local=unsafe_local) as sandbox:
+            if never_graded(room.folder, None):
+                sandbox.start()
+            grade.run(None, folder=room.folder, jobs=jobs, sandbox=sandbox, replace=True)
+
     try:
-        grade.run(None, folder=room.folder, jobs=jobs, unsafe_local=unsafe_local, replace=True)
+        graded(unsafe_local=unsafe_local)
     except CommandError as error:
         if error.code != ENVIRONMENT:
             raise
         console.print(
             f"[yellow]No sandbox here:[/] {error} The sample class is the course's own code, so it is graded without."
         )
-        grade.run(None, folder=room.folder, jobs=jobs, unsafe_local=True, replace=True)
+        graded(unsafe_local=True)
     console.rule("Feedback, gradebook, report", align="left")
     pages.feedback(None, folder=room.folder)
     table = pages.export(None, folder=room.folder)

@@ -12,10 +12,10 @@ from course_lib.grading.commit import causes, earned
 from course_lib.grading.export import COLUMNS, field, rows
 from course_lib.grading.ingest import read_submission, released
 from course_lib.grading.keys import hashes_of
+from course_lib.grading.launcher import Launcher
 from course_lib.grading.limits import Limits
 from course_lib.grading.release import grade_cells, is_registered
 from course_lib.grading.results import Result, ResultStore, StoreError
-from course_lib.grading.session import Launcher
 from course_lib.grading.spec import Assignment
 from course_lib.grading.standing import Commit, Standing, read_commit, standings
 

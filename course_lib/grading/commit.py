@@ -104,28 +104,38 @@ class Pending:
         return sum(change.difference for change in self.changes)
 
 
+class Gradebook:
+    """What the gradebook holds of an assignment, read once, to compare results with."""
+
+    def __init__(self, classroom: Classroom, spec: Assignment) -> None:
+        self._classroom, self._spec = classroom, spec
+        self._graded = grade_cells(spec, released(spec.slug, spec.notebook))
+        self._known = standings(classroom, spec.slug)
+        self._store = ResultStore(classroom.results)
+
+    def pending(self, student: str, result: Result) -> Pending | None:
+        """What writing a student's result would change; ``None`` where it is written already."""
+        standing, last = self._known.get(student), read_commit(self._classroom, student, self._spec.slug)
+        scores = {cell: earned(result, exercise) for cell, exercise in self._graded.items()}
+        if standing is None or last is None:
+            return Pending(student)
+        if _is_written(self._classroom, self._spec, student, standing, last, result.key, scores):
+            return None
+        before = self._store.get(last.key)
+        changes = tuple(
+            Change(name, grade.auto, scores[cell], _lines(before, result, name), grade.manual)
+            for cell, grade in standing.cells.items()
+            if (name := self._graded.get(cell)) and grade.auto is not None and grade.auto != scores[cell]
+        )
+        same = last.sources == result.hashes["sources"]
+        since = (BY_HAND,) if result.key == last.key else causes(before.hashes, result.hashes) if before else ()
+        return Pending(student, changes, same, since or (UNKNOWN,))
+
+
 def pending(classroom: Classroom, spec: Assignment, results: Mapping[str, Result]) -> list[Pending]:
     """Which results have to be written, and what each would change. ``results`` is by student."""
-    graded = grade_cells(spec, released(spec.slug, spec.notebook))
-    known = standings(classroom, spec.slug)
-    store = ResultStore(classroom.results)
-    todo = []
-    for student, result in results.items():
-        standing, last = known.get(student), read_commit(classroom, student, spec.slug)
-        scores = {cell: earned(result, exercise) for cell, exercise in graded.items()}
-        if standing is None or last is None:
-            todo.append(Pending(student))
-        elif not _is_written(classroom, spec, student, standing, last, result.key, scores):
-            before = store.get(last.key)
-            changes = tuple(
-                Change(graded[cell], grade.auto, scores[cell], _lines(before, result, graded[cell]), grade.manual)
-                for cell, grade in standing.cells.items()
-                if cell in scores and grade.auto is not None and grade.auto != scores[cell]
-            )
-            same = last.sources == result.hashes["sources"]
-            since = (BY_HAND,) if result.key == last.key else causes(before.hashes, result.hashes) if before else ()
-            todo.append(Pending(student, changes, same, since or (UNKNOWN,)))
-    return todo
+    gradebook = Gradebook(classroom, spec)
+    return [item for student, result in results.items() if (item := gradebook.pending(student, result)) is not None]
 
 
 def causes(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[str, ...]:
@@ -184,16 +194,18 @@ def _lines(before: Result | None, after: Result, exercise: str) -> tuple[LineCha
 def commit(classroom: Classroom, spec: Assignment, students: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Write the results of these students through nbgrader's Autograde; yields each with an error, or "".
 
-    A first Ctrl-C ends the loop after the student whose turn it is, and raises KeyboardInterrupt then.
+    The next student is asked for when one is written, so that results may be written as they come. A Ctrl-C while
+    one is written raises KeyboardInterrupt after that.
 
     Raises:
         ClassFault: the gradebook is locked or the disk full; the students not yet yielded keep what they had.
     """
     api = NbGraderAPI(config=classroom.config(), coursedir=classroom.coursedir())
-    with warnings.catch_warnings(), _one_engine(), _interrupts_wait() as interrupted:
+    with warnings.catch_warnings(), _one_engine():
         warnings.simplefilter("ignore", SAWarning)
         for student in students:
-            outcome = api.autograde(spec.slug, student)
+            with _interrupts_wait() as interrupted:
+                outcome = api.autograde(spec.slug, student)
             if not outcome["success"] and (fault := machine_fault(outcome)):
                 raise fault
             yield student, "" if outcome["success"] else last_words(outcome)

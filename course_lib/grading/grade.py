@@ -24,9 +24,10 @@ from course_lib.grading import hidden
 from course_lib.grading.draw import PUBLIC_SEED, draw, hidden_seed
 from course_lib.grading.ingest import Submission, read_submission
 from course_lib.grading.keys import hashes_of, key_of
+from course_lib.grading.launcher import Launcher
 from course_lib.grading.limits import Limits
 from course_lib.grading.results import ExerciseScore, LineScore, Result
-from course_lib.grading.session import Budget, Launcher, Session
+from course_lib.grading.session import Budget, Session
 from course_lib.grading.solution import answers, given_cells
 from course_lib.grading.spec import Assignment, Exercise, assignment
 

@@ -16,8 +16,8 @@ import torch
 
 from course_lib.grading import solution
 from course_lib.grading.ingest import Submission
+from course_lib.grading.launcher import Launcher
 from course_lib.grading.limits import Limits
-from course_lib.grading.session import Launcher
 from course_lib.grading.spec import Assignment
 
 PACKAGE = Path(__file__).resolve().parents[1]

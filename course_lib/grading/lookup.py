@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from course_lib.grading.ingest import Submission
 from course_lib.grading.keys import hashes_of, key_of
+from course_lib.grading.launcher import Launcher
 from course_lib.grading.limits import Limits
 from course_lib.grading.results import Result, ResultStore
-from course_lib.grading.session import Launcher
 from course_lib.grading.spec import Assignment
 
 KINDS = ("sandbox", "unsafe-local")

@@ -7,6 +7,7 @@ on the order or on the number of jobs.
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -16,10 +17,13 @@ from pathlib import Path
 from course_lib.grading.grade import grade_read
 from course_lib.grading.ingest import read_submission
 from course_lib.grading.keys import hashes_of, key_of
+from course_lib.grading.launcher import Launcher, RunnerFault
 from course_lib.grading.limits import Limits
 from course_lib.grading.results import Result, ResultStore, StoreError
-from course_lib.grading.session import Launcher, RunnerFault
 from course_lib.grading.spec import Assignment
+
+SWITCH_SECONDS = 0.0005
+"""How long a thread computes while another, whose slot has answered, waits for its turn; the slot waits as well."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,8 @@ def grade_many(
             return Outcome(name, None, str(error), seconds=time.monotonic() - started)
         return Outcome(name, result, cached=cached, seconds=time.monotonic() - started)
 
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_SECONDS)
     pool = ThreadPoolExecutor(max_workers=jobs or default_jobs(), thread_name_prefix="grade")
     waiting: set[Future[Outcome]] = set()
     try:
@@ -104,3 +110,4 @@ def grade_many(
         if any(not future.done() for future in waiting):
             launcher.close()
         pool.shutdown(wait=True)
+        sys.setswitchinterval(before)

@@ -58,6 +58,12 @@ def last_words(folder: Path, settings: Sequence[object]) -> Sequence[str] | None
     return stamp.said if (stamp.given, stamp.made) == (given(folder, settings), _made(folder)) else None
 
 
+def never_graded(folder: Path, slug: str | None) -> bool:
+    """Whether something was handed in, for this assignment or for any, that the gradebook has no score of."""
+    handed_in = (path for path in folder.glob(f"submitted/*/{slug or '*'}") if path.is_dir())
+    return any(not (folder / "committed" / path.name / f"{path.parent.name}.json").is_file() for path in handed_in)
+
+
 def forget(folder: Path) -> None:
     """A run begins: what the last one left is no longer complete."""
     (folder / STAMP).unlink(missing_ok=True)

@@ -9,10 +9,10 @@ from course_lib.grading.classroom import Classroom
 from course_lib.grading.collect import collect
 from course_lib.grading.grade import hashes_of, key_of
 from course_lib.grading.ingest import read_submission
+from course_lib.grading.launcher import Launcher
 from course_lib.grading.limits import Limits
 from course_lib.grading.results import ExerciseScore, LineScore, Result, ResultStore
 from course_lib.grading.sample_class import Plan, expected_points, make_class
-from course_lib.grading.session import Launcher
 from course_lib.grading.spec import Assignment, assignment
 
 SLUG = "04-attention-layer"

@@ -14,8 +14,9 @@ import torch
 
 from course_lib import cli
 from course_lib.commands import DONE
-from course_lib.grading import sandbox, session, solution, spec
-from course_lib.grading.session import Launcher
+from course_lib.grading import launcher as launchers
+from course_lib.grading import sandbox, solution, spec
+from course_lib.grading.launcher import Launcher
 from tests.grading import tiny
 from tests.grading.class_fixtures import _graded, _handed_in, graded, handed_in  # noqa: F401
 from tests.grading.classes import Course
@@ -55,7 +56,7 @@ def submit(root: Path, tiny_spec: spec.Assignment, tmp_path: Path) -> Callable[.
 @pytest.fixture(scope="session")
 def local() -> Iterator[Launcher]:
     """A runner without a sandbox."""
-    with session.local() as launcher:
+    with launchers.local() as launcher:
         yield launcher
 
 

@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -18,11 +18,13 @@ from course_lib.commands import ATTENTION, DONE, ENVIRONMENT, FAULT, INTERRUPTED
 from course_lib.commands import grade as grade_command
 from course_lib.commands import inspect as inspect_command
 from course_lib.grading import commit as committing
+from course_lib.grading.classroom import Classroom
 from course_lib.grading.parallel import Outcome
 from course_lib.grading.places import ROOT
-from course_lib.grading.results import ResultStore
+from course_lib.grading.protections import Protection
+from course_lib.grading.results import Result, ResultStore
 from course_lib.grading.sample_class import expected_points
-from course_lib.grading.sandbox import Protection, SandboxMissing, Warming
+from course_lib.grading.sandbox import SandboxMissing, Warming
 from course_lib.grading.standing import standings
 from tests.grading.class_fixtures import Made
 from tests.grading.classes import SLUG, SPEC, Course, sample
@@ -166,6 +168,72 @@ def test_a_submission_that_this_machine_cannot_run_keeps_its_score(
     code, said = course("grade", SLUG, "--class", room.folder)
     assert code == ATTENTION and f"{student}/{SLUG}: the runner has gone. Run" in said
     assert standings(room, SLUG)[student] == before
+
+
+def give(results: Mapping[str, Result], after_each: Callable[[str], object]) -> Callable[..., Iterator[Outcome]]:
+    """In the place of running submissions: these results, and something that happens when the next one is asked for."""
+
+    def outcomes(left: Mapping[str, Path], *_: object, store: ResultStore, **__: object) -> Iterator[Outcome]:
+        for name in left:
+            student = name.partition("/")[0]
+            store.put(results[student], submission=name)
+            yield Outcome(name, results[student])
+            after_each(student)
+
+    return outcomes
+
+
+def nothing_ran(handed_in: Made, monkeypatch: pytest.MonkeyPatch) -> tuple[Classroom, Mapping[str, Result]]:
+    """The class as if no submission had been run yet, and the results that running them would give."""
+    monkeypatch.setattr(Warming, "start", lambda _: None)
+    monkeypatch.setattr(Warming, "launcher", lambda _: None)
+    shutil.rmtree(handed_in.room.results)
+    return handed_in.room, handed_in.results
+
+
+def test_a_score_is_written_while_others_run(course: Course, handed_in: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    room, results = nothing_ran(handed_in, monkeypatch)
+    written: list[list[str]] = []
+    outcomes = give(results, lambda _: written.append(sorted(standings(room, SLUG))))
+    monkeypatch.setattr(grade_command, "grade_many", outcomes)
+    code, said = course("grade", SLUG, "--class", room.folder)
+    assert code == DONE and said.count("8/8") == 2
+    assert written == [sorted(results)[: number + 1] for number in range(8)]
+
+
+def test_a_gradebook_that_cannot_be_written_costs_no_result(
+    course: Course, handed_in: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room, results = nothing_ran(handed_in, monkeypatch)
+    original = committing.NbGraderAPI.autograde
+    calls: list[object] = []
+
+    def fill_the_disk(self: object, *words: str) -> object:
+        calls.append(words)
+        return original(self, *words) if len(calls) < 3 else {"success": False, "error": "OSError: Disk quota exceeded"}
+
+    monkeypatch.setattr(committing.NbGraderAPI, "autograde", fill_the_disk)
+    monkeypatch.setattr(grade_command, "grade_many", give(results, lambda _: None))
+    code, said = course("grade", SLUG, "--class", room.folder)
+    assert code == ATTENTION and "2 of 8 scores" in said and "quota is used up" in said and len(calls) == 3
+    assert len(standings(room, SLUG)) == 2 and len(ResultStore(room.results).log()) == 8
+
+
+def test_stopped_while_others_run_it_says_what_is_written_and_goes_on_later(
+    course: Course, handed_in: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room, results = nothing_ran(handed_in, monkeypatch)
+
+    def press_ctrl_c(student: str) -> None:
+        if student == sorted(results)[2]:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(grade_command, "grade_many", give(results, press_ctrl_c))
+    code, said = course("grade", SLUG, "--class", room.folder)
+    assert code == INTERRUPTED and "3 of 8 scores are in the gradebook" in said
+    monkeypatch.setattr(grade_command, "grade_many", give(results, lambda _: None))
+    code, said = course("grade", SLUG, "--class", room.folder)
+    assert code == DONE and "8 notebooks, 3 graded before" in said and len(standings(room, SLUG)) == 8
 
 
 def test_stopped_while_writing_it_says_so_and_goes_on_later(

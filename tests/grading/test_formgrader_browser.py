@@ -19,6 +19,7 @@ from course_lib.commands.grade import run as course_grade
 from course_lib.grading.classroom import Classroom
 from course_lib.grading.places import ROOT
 from course_lib.grading.sample_class import Plan, expected_points
+from course_lib.grading.sandbox import Warming
 from course_lib.grading.standing import standings
 from tests.browser import launch_browser
 from tests.grading.classes import SLUG, SPEC, sample
@@ -43,7 +44,8 @@ class Site:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     room, plans = sample(tmp_path_factory.mktemp("browser") / "class", size=6)
-    course_grade(SLUG, folder=room.folder)
+    with Warming() as sandbox:
+        course_grade(SLUG, folder=room.folder, sandbox=sandbox)
     command = [sys.executable, "-m", "jupyter", "server", "--no-browser", "--allow-root", "--ServerApp.port=0"]
     command += ["--IdentityProvider.token=", "--ServerApp.password=", f"--ServerApp.root_dir={room.folder.parent}"]
     server = subprocess.Popen(
@@ -138,7 +140,8 @@ def test_a_score_given_there_survives_the_button_and_course_grade(site: Site, pa
         field.fill("3.5")
         field.press("Tab")
     click_autograde(page, site, student)
-    course_grade(SLUG, folder=site.room.folder)
+    with Warming() as sandbox:
+        course_grade(SLUG, folder=site.room.folder, sandbox=sandbox)
     after = standings(site.room, SLUG)[student]
     assert (after.cells[WRITTEN].manual, after.cells[WRITTEN].waiting) == (3.5, False)
     assert auto(site, student) == before

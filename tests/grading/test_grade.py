@@ -11,9 +11,9 @@ import pytest
 
 from course_lib.grading.draw import PUBLIC_SEED, draw
 from course_lib.grading.grade import grade_submission
+from course_lib.grading.launcher import Launcher
 from course_lib.grading.limits import Limits
 from course_lib.grading.results import Result, from_json, to_json
-from course_lib.grading.session import Launcher
 from course_lib.grading.spec import Assignment
 from tests.grading.tiny import RIGHT, TINY, code
 

@@ -11,7 +11,7 @@ import pytest
 from course_lib.grading import spec as specs
 from course_lib.grading.grade import grade_submission
 from course_lib.grading.hidden import NOTE, hidden_calls
-from course_lib.grading.session import Launcher
+from course_lib.grading.launcher import Launcher
 from course_lib.grading.solution import answers
 from course_lib.grading.spec import Assignment, Exercise, assignments
 from tests.assignments.test_every_assignment import right_answers

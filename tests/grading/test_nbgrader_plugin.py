@@ -15,8 +15,8 @@ from course_lib.grading import nbgrader_plugin
 from course_lib.grading.classroom import Classroom
 from course_lib.grading.commit import commit, pending
 from course_lib.grading.feedback import NOTES
+from course_lib.grading.launcher import RunnerFault
 from course_lib.grading.release import grade_cells
-from course_lib.grading.session import RunnerFault
 from course_lib.grading.solution import grade_id
 from course_lib.grading.standing import standings
 from tests.grading.class_fixtures import Made

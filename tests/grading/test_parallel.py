@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from course_lib.grading import session as sessions
+from course_lib.grading import launcher as launchers
+from course_lib.grading.launcher import Launcher
 from course_lib.grading.parallel import Outcome, grade_many
 from course_lib.grading.results import ResultStore
-from course_lib.grading.session import Launcher
 from course_lib.grading.spec import Assignment
 from tests.grading.tiny import RIGHT
 
@@ -67,7 +67,7 @@ def test_equal_answers_in_a_repaired_file_keep_their_own_notes(
 
 def test_a_second_run_computes_nothing(run: Run, local: Launcher) -> None:
     first = run(local)
-    closed = sessions.local()
+    closed = launchers.local()
     closed.close()
     second = run(closed)
     assert not any(o.cached for o in first.values()) and all(o.cached for o in second.values())
@@ -85,7 +85,7 @@ def test_a_run_that_is_left_keeps_what_it_had_and_can_be_resumed(
 ) -> None:
     store = ResultStore(tmp_path / "results")
     paths = {name: submit(answers) for name, answers in ANSWERS.items()}
-    with sessions.local() as launcher:
+    with launchers.local() as launcher:
         graded = grade_many(paths, tiny_spec, secret=SECRET, launcher=launcher, store=store, jobs=1)
         first = next(graded)
         graded.close()

@@ -13,8 +13,9 @@ from course_lib.check.compare import compare
 from course_lib.check.judge import Case, ExerciseResult, judge
 from course_lib.check.probe import Probe, Reply
 from course_lib.grading.draw import draw
+from course_lib.grading.launcher import Launcher
 from course_lib.grading.limits import MIB, Limits
-from course_lib.grading.session import Budget, Launcher, Session
+from course_lib.grading.session import Budget, Session
 from course_lib.grading.solution import answers, given_cells
 from course_lib.grading.spec import assignment
 from tests.assignments.right_answers.attention_layer import RIGHT_ANSWERS

@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 from course_lib.check.probe import Probe
+from course_lib.grading import protections as tried
 from course_lib.grading import sandbox, walls
+from course_lib.grading.launcher import Launcher
 from course_lib.grading.limits import MIB, Limits
-from course_lib.grading.sandbox import Protection, SandboxMissing, Warming, protections
-from course_lib.grading.session import Budget, Launcher
+from course_lib.grading.protections import Protection, protections
+from course_lib.grading.sandbox import SandboxMissing, Warming
+from course_lib.grading.session import Budget
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +128,6 @@ def test_without_bubblewrap_grading_is_refused_with_the_remedy(monkeypatch: pyte
 
 def test_a_broken_protection_refuses_grading(monkeypatch: pytest.MonkeyPatch) -> None:
     broken = [Protection("no network", False, "opened AF_INET", "do not grade here")]
-    monkeypatch.setattr(sandbox, "protections", lambda launcher: broken)
+    monkeypatch.setattr(tried, "protections", lambda launcher: broken)
     with pytest.raises(SandboxMissing, match=r"no network: opened AF_INET .*--unsafe-local"):
         Warming().launcher()

@@ -15,9 +15,11 @@ import pytest
 import torch
 
 from course_lib.check.probe import Failure, Probe, Reply
+from course_lib.grading import launcher as launchers
 from course_lib.grading import session as sessions
+from course_lib.grading.launcher import Launcher, RunnerFault
 from course_lib.grading.limits import MIB, Limits
-from course_lib.grading.session import Budget, Launcher, RunnerFault, Session
+from course_lib.grading.session import Budget, Session
 
 GOOD = ("good", "def good(x):\n    return x")
 ASK_GOOD = Probe(target="good", args=(1,))
@@ -279,9 +281,8 @@ def test_code_that_dies_at_another_place_each_time_has_failed_too(local: Launche
 
 
 def test_a_runner_that_was_killed_is_replaced_and_the_question_asked_again() -> None:
-    from course_lib.grading import session as sessions
 
-    with sessions.local() as launcher:
+    with launchers.local() as launcher:
         session = open_session(launcher, {})
         assert launcher.pid is not None
         os.killpg(launcher.pid, signal.SIGKILL)

@@ -15,9 +15,9 @@ import psutil
 import pytest
 
 from course_lib.grading.grade import grade_submission
+from course_lib.grading.launcher import Launcher
 from course_lib.grading.limits import MIB, Limits
 from course_lib.grading.results import Result
-from course_lib.grading.session import Launcher
 from course_lib.grading.spec import Assignment
 from tests.grading.hostile_record import pytest_runtest_makereport  # noqa: F401
 from tests.grading.tiny import RIGHT, notebook

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from course_lib.grading import sandbox, session, solution, spec
+from course_lib.grading import launcher, sandbox, solution, spec
 from course_lib.grading.parallel import grade_many
 from course_lib.grading.results import ResultStore
 from tests.grading import tiny
@@ -23,9 +23,9 @@ def main() -> None:
     spec.assignments = lambda: {tiny.SLUG: tiny.TINY}  # type: ignore[assignment]
     paths = {path.stem: path for path in sorted(submissions.glob("*.ipynb"))}
     print("ready", flush=True)
-    with {"local": session.local, "sandboxed": sandbox.sandboxed}[kind]() as launcher:
+    with {"local": launcher.local, "sandboxed": sandbox.sandboxed}[kind]() as opened:
         for outcome in grade_many(
-            paths, tiny.TINY, secret=SECRET, launcher=launcher, store=ResultStore(store), limits=LIMITS, jobs=2
+            paths, tiny.TINY, secret=SECRET, launcher=opened, store=ResultStore(store), limits=LIMITS, jobs=2
         ):
             print(outcome.name, outcome.fault, flush=True)
 

@@ -12,8 +12,9 @@ from course_lib.check.compare import Finding, compare
 from course_lib.check.judge import Case
 from course_lib.check.probe import Reply
 from course_lib.grading.draw import draw
+from course_lib.grading.launcher import Launcher
 from course_lib.grading.limits import Limits
-from course_lib.grading.session import Budget, Launcher
+from course_lib.grading.session import Budget
 from course_lib.grading.solution import given_cells
 from course_lib.grading.spec import assignment
 from course_lib.runner.room import MSEAL

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from course_lib.check.probe import Probe
+from course_lib.grading.launcher import Launcher
 from course_lib.grading.limits import Limits
 from course_lib.grading.results import to_json
-from course_lib.grading.session import Budget, Launcher
+from course_lib.grading.session import Budget
 from tests.grading.hostile.conftest import Attack
 
 CANARY = "canary-7f3a"

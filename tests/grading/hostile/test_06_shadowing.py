@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from course_lib.grading.session import Launcher
+from course_lib.grading.launcher import Launcher
 from course_lib.grading.spec import Assignment
 from tests.grading.hostile.conftest import PLACES, TRACE, WRONG, Attack, grade_in_sandbox
 from tests.grading.tiny import RIGHT

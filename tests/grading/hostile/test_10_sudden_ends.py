@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from course_lib.grading.session import Launcher
+from course_lib.grading.launcher import Launcher
 from tests.grading.hostile.conftest import Attack
 
 ENDS = {

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from course_lib.grading.launcher import Launcher
 from course_lib.grading.parallel import grade_many
 from course_lib.grading.results import ResultStore
-from course_lib.grading.session import Launcher
 from course_lib.grading.spec import Assignment
 from tests.grading.hostile.conftest import LIMITS, SECRET, TRACE, WRONG, Attack
 from tests.grading.tiny import RIGHT

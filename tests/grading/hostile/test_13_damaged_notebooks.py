@@ -6,9 +6,9 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from course_lib.grading.launcher import Launcher
 from course_lib.grading.parallel import grade_many
 from course_lib.grading.results import ResultStore
-from course_lib.grading.session import Launcher
 from course_lib.grading.spec import Assignment
 from tests.grading.hostile.conftest import LIMITS, SECRET
 from tests.grading.tiny import RIGHT, code, notebook

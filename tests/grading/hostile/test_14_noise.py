@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from course_lib.grading.session import Launcher
+from course_lib.grading.launcher import Launcher
 from course_lib.grading.spec import Assignment
 from tests.grading.hostile.conftest import grade_in_sandbox
 from tests.grading.tiny import RIGHT, code, notebook

@@ -16,11 +16,12 @@ from typing import Any
 import psutil
 import pytest
 
+from course_lib.grading import launcher as launchers
 from course_lib.grading import results
-from course_lib.grading import session as sessions
+from course_lib.grading.launcher import Launcher
 from course_lib.grading.parallel import grade_many
 from course_lib.grading.results import ResultStore
-from course_lib.grading.session import Launcher
+from course_lib.grading.session import Budget
 from course_lib.grading.spec import Assignment
 from tests.grading.hostile.conftest import LIMITS, SECRET
 from tests.grading.tiny import RIGHT
@@ -114,7 +115,7 @@ def test_killed_runners_are_replaced_and_no_score_changes(
     folder: Path, tiny_spec: Assignment, tmp_path: Path, expected: Any
 ) -> None:
     store = ResultStore(tmp_path / "results")
-    with sessions.local() as launcher:
+    with launchers.local() as launcher:
         stop = threading.Event()
 
         def kill_sometimes() -> None:
@@ -126,7 +127,7 @@ def test_killed_runners_are_replaced_and_no_score_changes(
                     os.killpg(with_group, signal.SIGKILL)
 
         killer = threading.Thread(target=kill_sometimes)
-        list(launcher.session([], limits=LIMITS, budget=sessions.Budget(30)).errors)
+        list(launcher.session([], limits=LIMITS, budget=Budget(30)).errors)
         killer.start()
         faults = grade(folder, tiny_spec, launcher, store)
         stop.set()

@@ -16,7 +16,7 @@ import pytest
 from nbgrader.api import Gradebook
 
 from course_lib.grading.grade import grade_submission
-from course_lib.grading.session import Launcher
+from course_lib.grading.launcher import Launcher
 from course_lib.grading.spec import Assignment
 from tests.grading import tiny
 
