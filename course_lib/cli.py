@@ -182,7 +182,7 @@ def grade(
 ) -> None:
     """Grade what was handed in and write the scores into the gradebook.
 
-    Submissions run side by side, each in a sandbox of its own; then the scores are written one by one through
+    Submissions run side by side, each in a sandbox of its own; as soon as one is done, its score is written through
     nbgrader. What is graded already is not run again. Stop it at any time: the same command goes on from there.
 
     A score that a person gave stays. So does every score where this machine could not run the submission, and

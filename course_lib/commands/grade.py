@@ -1,4 +1,4 @@
-"""`course grade`: run every submission side by side, then write the scores one by one."""
+"""`course grade`: run every submission side by side, and write each score as soon as it is there."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from course_lib.commands.choose import chosen, classroom
 from course_lib.grading.classroom import ClassFault, Classroom, class_fault
 from course_lib.grading.collect import collect
 from course_lib.grading.commit import Gradebook, Pending, commit
+from course_lib.grading.grade import prepare
 from course_lib.grading.ingest import read_submission
 from course_lib.grading.lookup import find_result
 from course_lib.grading.overview import REMEDIES, overview
@@ -143,6 +144,7 @@ class Running:
         )
         self._outcomes: Iterator[Outcome] = iter(())
         if left:
+            prepare(spec)  # while the runner starts
             try:
                 launcher = sandbox.launcher()
             except SandboxMissing as error:

@@ -28,7 +28,7 @@ from course_lib.grading.launcher import Launcher
 from course_lib.grading.limits import Limits
 from course_lib.grading.results import ExerciseScore, LineScore, Result
 from course_lib.grading.session import Budget, Session
-from course_lib.grading.solution import answers, given_cells
+from course_lib.grading.solution import answers, given_cells, namespace
 from course_lib.grading.spec import Assignment, Exercise, assignment
 
 ENGINE = threading.Lock()
@@ -330,6 +330,13 @@ class _Grading:
         cases = _public_cases(self.spec.slug, exercise.name)
         ask = self._outside(self.public[graded.attempt].ask)
         return judge(cases, ask, source=self._source(exercise, graded.attempt))
+
+
+def prepare(spec: Assignment) -> None:
+    """Make what every submission's grading needs, and import what the solution imports."""
+    namespace(spec.slug)
+    for exercise in spec.exercises:
+        _public_cases(spec.slug, exercise.name)
 
 
 @cache

@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -110,10 +110,14 @@ def released(slug: str, notebook: str) -> NotebookNode:
     Raises:
         SpecError: the assignment has not been released.
     """
+    return _read_released(_released_path(slug, notebook))
+
+
+def _released_path(slug: str, notebook: str) -> Path:
     path = solution.ROOT / "exercises" / slug / f"{notebook}.ipynb"
     if not path.is_file():
         raise SpecError(f"{path} is not there; release the assignment first: course release {slug}")
-    return _read_released(path)
+    return path
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -221,15 +225,8 @@ def _note_language(notebook: dict[str, Any], notes: list[str]) -> None:
 
 
 def _sort_out(cells: list[dict[str, Any]], spec: Assignment, notes: list[str]) -> Submission:
-    stubs = {str(grade_id(c)): _normalise(c["source"]) for c in released(spec.slug, spec.notebook).cells}
-    answer_names = [str(grade_id(c)) for c in read_solution(spec.slug).cells if is_answer(c)]
+    stubs, answer_names, given, grade_cells = _handed_out(spec.slug, _released_path(spec.slug, spec.notebook))
     written_names = [question.name for question in spec.written]
-    given = {""} | {_normalise(c["source"]).strip() for c in read_solution(spec.slug).cells if not is_answer(c)}
-    given |= {_normalise(c["source"]).strip() for c in released(spec.slug, spec.notebook).cells}
-    grade_cells = {
-        str(grade_id(c)) for c in read_solution(spec.slug).cells if c.metadata.get("nbgrader", {}).get("grade")
-    }
-
     named: dict[str, list[dict[str, Any]]] = {}
     added: list[Added] = []
     last: str | None = None
@@ -253,6 +250,17 @@ def _sort_out(cells: list[dict[str, Any]], spec: Assignment, notes: list[str]) -
         notes.append(f"The notebook lacks the cell(s) {', '.join(missing)}; they count as not answered.")
     kept = tuple(added[:MAX_ADDED])
     return Submission(answers, written, kept, tuple(notes), "ok", _digest(answers, written, kept))
+
+
+@cache
+def _handed_out(slug: str, path: Path) -> tuple[Mapping[str, str], list[str], Set[str], Set[str]]:
+    """Stubs by id, ids of the answers, sources that are not the student's, ids of the grade cells."""
+    solved, blank = read_solution(slug).cells, _read_released(path).cells
+    stubs = {str(grade_id(c)): _normalise(c["source"]) for c in blank}
+    given = {""} | {_normalise(c["source"]).strip() for c in solved if not is_answer(c)}
+    given |= {_normalise(c["source"]).strip() for c in blank}
+    grade_cells = {str(grade_id(c)) for c in solved if c.metadata.get("nbgrader", {}).get("grade")}
+    return stubs, [str(grade_id(c)) for c in solved if is_answer(c)], given, grade_cells
 
 
 def _claimed(cell: dict[str, Any], names: Sequence[str], cells: Sequence[Any], notes: list[str]) -> str | None:

@@ -15,7 +15,6 @@ import weakref
 from pathlib import Path
 from typing import Any, cast
 
-import nbformat
 from nbconvert.exporters import NotebookExporter
 from nbformat import NotebookNode
 from nbgrader.api import Grade, Gradebook
@@ -165,11 +164,13 @@ def _fill(cell: NotebookNode, result: Result, exercise: str) -> None:
     page = (score.html if score else "") or f"<p>{html.escape(result.verdict[:1].upper() + result.verdict[1:])}</p>"
     points = earned(result, exercise)
     cell.execution_count = None
-    cell.outputs = [
-        nbformat.v4.new_output(
-            "display_data", data={"text/html": page, "text/plain": f"{exercise}: {points:g} points"}
+    shown = {"text/html": page, "text/plain": f"{exercise}: {points:g} points"}
+    number = {"text/plain": repr(points)}
+    cell.outputs = [  # as nbformat's own maker does, which checks each by itself; nbconvert checks the whole
+        NotebookNode(output_type="display_data", metadata=NotebookNode(), data=NotebookNode(shown)),
+        NotebookNode(
+            output_type="execute_result", metadata=NotebookNode(), data=NotebookNode(number), execution_count=None
         ),
-        nbformat.v4.new_output("execute_result", data={"text/plain": repr(points)}, execution_count=None),
     ]
 
 

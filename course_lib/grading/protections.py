@@ -129,7 +129,7 @@ def _protection(name: str, reply: Reply) -> Protection:
 
 
 def _limit(name: str, session: Session, target: str, kinds: set[str]) -> Protection:
-    reply = session.ask(Probe(target=target, seconds=1.0 if "timeout" in kinds else 20.0))
+    reply = session.ask(Probe(target=target, seconds=0.5 if "timeout" in kinds else 20.0))
     stopped = reply.failure is not None and reply.failure.kind in kinds
     detail = "it was not stopped" if reply.failure is None else f"stopped: {reply.failure.message}"
     return Protection(f"limit on {name}", stopped, detail, "" if stopped else REPORT)
