@@ -16,8 +16,6 @@ from torch import Tensor, nn
 from course_lib.check.weights import fit
 
 FULL_INK = 16
-GUESSING = 0.3
-"""A larger share of ten classes than this is not named rightly by a network that has learned nothing."""
 
 
 class PatchClassifier(nn.Module):
@@ -118,16 +116,20 @@ def _classifier(look: Callable[..., str | None]) -> Callable[..., str | None]:
     return measure
 
 
-def _is_untrained(network: PatchClassifier, *, ink: Tensor, labels: Tensor) -> str | None:
-    share = _share_right(network, ink, labels)
-    return f"it names {share:.0%} of new images rightly, as one may by guessing." if share < GUESSING else None
+def _is_untouched(network: PatchClassifier) -> str | None:
+    first = network.head.in_features**-0.5  # nn.Linear begins with weights between minus and plus this
+    if _untouched_blocks(network) and bool((network.head.weight.abs() <= first).all()):
+        return "it is as it was made: no update reached it."
+    return None
 
 
 def _has_untouched_blocks(network: PatchClassifier) -> str | None:
+    return "its blocks are as they were made: no update reached them." if _untouched_blocks(network) else None
+
+
+def _untouched_blocks(network: PatchClassifier) -> bool:
     norms = [module for module in network.modules() if isinstance(module, nn.LayerNorm)]
-    if all(bool((norm.weight == 1).all()) and bool((norm.bias == 0).all()) for norm in norms):
-        return "its blocks are as they were made: no update reached them."
-    return None
+    return all(bool((norm.weight == 1).all()) and bool((norm.bias == 0).all()) for norm in norms)
 
 
 def _knows_one_batch(
@@ -155,7 +157,7 @@ def _every_class(network: PatchClassifier, *, ink: Tensor, labels: Tensor, at_le
 
 
 CLASSIFIER_MEASURES: dict[str, Callable[..., str | None]] = {
-    "classifier_is_untrained": _classifier(_is_untrained),
+    "classifier_is_untouched": _classifier(_is_untouched),
     "classifier_has_untouched_blocks": _classifier(_has_untouched_blocks),
     "classifier_knows_one_batch": _classifier(_knows_one_batch),
     "classifier_accuracy": _classifier(_accuracy),
