@@ -683,9 +683,7 @@ class CaptionDecoder(nn.Module):
         dim_feedforward: width inside the feed-forward networks.
     """
 
-    def __init__(
-        self, *, vocab_size: int, d_model: int, num_heads: int, num_layers: int, dim_feedforward: int
-    ) -> None:
+    def __init__(self, *, vocab_size: int, d_model: int, num_heads: int, num_layers: int, dim_feedforward: int) -> None:
         super().__init__()
         self.d_model = d_model
         self.embedding = nn.Embedding(vocab_size, d_model)
@@ -729,11 +727,9 @@ import matplotlib.pyplot as plt
 
 from course_lib.data.digits import split_digits
 
-train_digits, new_digits = split_digits(
-    test_size=500, generator=torch.Generator().manual_seed(0), low=-1.0, high=1.0
-)
+train_digits, new_digits = split_digits(test_size=500, generator=torch.Generator().manual_seed(0), low=-1.0, high=1.0)
 figure, axes = plt.subplots(1, 8, figsize=(8, 1.4))
-for ax, image, label in zip(axes, train_digits.images, train_digits.labels):
+for ax, image, label in zip(axes, train_digits.images[:8], train_digits.labels[:8], strict=True):
     ax.imshow(image[0], cmap="gray_r")
     ax.set(title=int(label), xticks=[], yticks=[])
 plt.show()
@@ -859,7 +855,7 @@ try:
     right = (guesses == new_digits.labels).float().mean()
     print(f"{right:.1%} of {len(guesses)} new digits are read rightly")
     figure, axes = plt.subplots(2, 8, figsize=(8, 2.4))
-    for number, (image, looked) in enumerate(zip(axes[0], axes[1])):
+    for number, (image, looked) in enumerate(zip(axes[0], axes[1], strict=True)):
         image.imshow(new_digits.images[number, 0], cmap="gray_r")
         image.set(title=f"read as {int(guesses[number])}", xticks=[], yticks=[])
         looked.imshow(rollout[number].view(4, 4), cmap="Blues")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from course_lib.grading.spec import Exercise, Line, Misconception, random_state,
 from course_lib.grading.specs._cases import LIBRARY_ATTENTION
 from course_lib.models import vit as reference
 
-SIZES = {
+SIZES: dict[str, Any] = {
     "image_size": (6, 8),
     "patch_size": 2,
     "in_channels": 2,

@@ -1,7 +1,9 @@
 """Assignment 08, the larger piece: a vision transformer is trained to read digits, and its weights are measured.
 
 The probe is the same for every draw. It hands over a function that draws batches from 1,297 digits; what is drawn are
-those of the other 500 that the weights are measured on. MARGINS
+those of the other 500 that the weights are measured on. With four seeds of the first weights, a training like the
+solution's (300 updates) reads 96 to 97 % of all 500 and at least 90 % of each class; 80 and 90 %, and half of each
+class, are asked for. With its first batch alone it reads 64 %.
 """
 
 from __future__ import annotations
