@@ -1,6 +1,7 @@
 """Handwritten digits, 8 × 8 pixels each: the images that come with scikit-learn, split and scaled.
 
-1,797 digits by 43 people, downsampled by counting ink: each pixel was a number from 0 to 16. Nothing is downloaded.
+1,797 digits by 13 people; each pixel counts the inked points of a square of 4 × 4, so it was a number from 0 to 16.
+Nothing is downloaded.
 
     train, test = split_digits(test_size=500, generator=generator)
     train.first(100).images  # (100, 1, 8, 8), the ten classes in equal shares
