@@ -1,7 +1,7 @@
 """Assignment 09, the larger piece: a U-Net is trained, and its weights are measured.
 
 The probe is the same for every draw. It hands over a function that draws batches from 500 scenes of 16 × 16 pixels
-with circles, crosses and triangles; what is drawn are the new scenes that the weights are measured on. With six seeds
+with circles, crosses and triangles; what is drawn are the new scenes that the weights are measured on. With eight seeds
 of the first weights, a training like the solution's (120 updates) reaches a mean IoU of 0.99 or more; 0.85 is asked
 for. Without any update it is below 0.3, and so is a prediction of nothing but ground.
 """
