@@ -267,8 +267,8 @@ def test_the_discriminators_loss_at_its_optimum_measures_the_divergence_of_jense
     # two coins: the optimal logit is ln p(x) - ln q(x), and the loss is 2 ln 2 - 2 JS(p, q)
     p, q = torch.tensor([0.5, 0.5]).double(), torch.tensor([0.9, 0.1]).double()
     logits = (p / q).log()
-    counts = lambda shares: torch.repeat_interleave(logits, (10 * shares).round().long())  # noqa: E731
-    discriminator, _ = gan_losses(counts(p), counts(q))
+    real, fake = (torch.repeat_interleave(logits, (10 * shares).round().long()) for shares in (p, q))
+    discriminator, _ = gan_losses(real, fake)
     middle = Bernoulli(probs=(p[1] + q[1]) / 2)
     js = sum(kl_divergence(Bernoulli(probs=c[1]), middle) for c in (p, q)) / 2
     torch.testing.assert_close(discriminator, 2 * math.log(2) - 2 * js)
