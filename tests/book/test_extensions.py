@@ -11,6 +11,7 @@ import pytest
 from course_figures import inline_svg
 from course_maths import PatientServer
 from course_repairs import REPAIRS
+from course_weight import trim_style
 
 from course_lib.figures import INK
 from tools.book import ROOT
@@ -109,6 +110,18 @@ def test_a_figure_stands_in_its_page_with_caption_and_alternative_text(tmp_path:
     assert 'stroke="currentColor"' in page
     assert "What to see." in page
     assert 'class="katex"' in page
+
+
+def test_a_style_keeps_the_icons_that_are_used() -> None:
+    style = (
+        '@font-face{src:url(../f/fa-solid-900.woff2) format("woff2"),url(../f/fa-solid-900.ttf) format("truetype")}'
+        '.fa-lg{font-size:1em}.fa-bars:before,.fa-navicon:before{content:"\\f0c9"}.fa-sun:before{content:"\\f185"}'
+        '.note::after{content:"\\f05a"}'
+    )
+    assert trim_style(style, {"fa-navicon", "fa-lg"}) == (
+        '@font-face{src:url(../f/fa-solid-900.woff) format("woff")}'
+        '.fa-lg{font-size:1em}.fa-bars:before,.fa-navicon:before{content:"\\f0c9"}.note::after{content:"\\f05a"}'
+    )
 
 
 @pytest.mark.slow

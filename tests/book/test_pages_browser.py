@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -240,4 +243,42 @@ def test_a_figure_is_scrubbed_through_time_by_mouse_keyboard_and_from_a_folder(
     assert place() == pytest.approx(point(-1), abs=0.01)
     assert not slider.is_visible()
     assert traffic.faults() == []
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if name.endswith("/chapter")])
+def test_first_view_of_a_chapter_is_light(browser: Browser, address: str, built_book: Path, name: str) -> None:
+    page = open_page(browser)
+    seen: list[str] = []
+    page.on("response", lambda response: seen.append(response.url))
+    page.goto(f"{address}/{name}.html", wait_until="networkidle")
+    page.context.close()
+    weight = 0
+    for path in {built_book / urlsplit(url).path.lstrip("/") for url in seen}:
+        content = path.read_bytes()
+        if path.suffix == ".html":
+            content = re.sub(rb"<svg.*?</svg>", b"", content, flags=re.DOTALL)  # figures are not counted
+        weight += min(len(content), len(gzip.compress(content)))
+    assert weight < 400_000
+
+
+def test_icons_that_pages_show_are_in_the_trimmed_fonts(browser: Browser, address: str) -> None:
+    page = open_page(browser)
+    page.goto(f"{address}/{CHAPTER}.html", wait_until="networkidle")
+    missing = page.evaluate(
+        """async () => {
+          await document.fonts.ready;
+          const known = new FontFace('f', 'url(../../_static/vendor/fontawesome/webfonts/fa-solid-900.woff)');
+          document.fonts.add(await known.load());
+          const width = (letter, font) => {
+            const context = document.createElement('canvas').getContext('2d');
+            context.font = `40px ${font}`;
+            return context.measureText(letter).width;
+          };
+          const icons = [...document.querySelectorAll('.fa-solid')];
+          const letters = icons.map(icon => getComputedStyle(icon, '::before').content.slice(1, -1));
+          const missing = letter => letter === '' || width(letter, 'f, monospace') === width(letter, 'monospace');
+          return [icons.length, letters.filter(missing)];
+        }"""
+    )
+    assert missing[0] > 5 and missing[1] == []
     page.context.close()
