@@ -715,7 +715,7 @@ def train_on_digits(steps: int = 800) -> None:
         if step % 200 == 0:
             print(f"step {step}: {loss.item():.1f} nats")
     new = model.sample(torch.randn(10, 8, generator=chance)).detach()
-    figure, axes = plt.subplots(2, 10, figsize=(7, 1.6))
+    _, axes = plt.subplots(2, 10, figsize=(7, 1.6))
     for ax, picture in zip(axes.flat, torch.cat([rows[:10], new]), strict=True):
         ax.imshow(picture.reshape(8, 8), cmap="Greys", vmin=-1, vmax=1)
         ax.axis("off")
