@@ -84,7 +84,8 @@ At $t = 0$ you stand on the noise, at $t = 1$ on the data. By hand: from $x_0 = 
 $t = \frac14$ is $[2, 3]$.
 
 Every row of the batch has its **own** time. `x0` and `x1` are `(batch, ...)`, `t` is `(batch,)`: give it axes of size 1
-so that it meets the rows, and not the last axis.
+so that it meets the rows, and not the last axis. (`torch.lerp` would be the whole exercise; write the two shares
+yourself.)
 
 <details><summary>A question to start with</summary>
 
