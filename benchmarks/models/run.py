@@ -70,7 +70,8 @@ def pre_norm_block(batch: int, length: int) -> Case:
 
 def modern_block(batch: int, length: int) -> Case:
     """A decoder-only block with RMSNorm and SwiGLU of equally many parameters; PyTorch has its parts."""
-    ours = PreNormBlock(**{**BLOCK, "dim_feedforward": 2 * BLOCK["dim_feedforward"] // 3})
+    sizes: dict[str, Any] = BLOCK | {"dim_feedforward": 2 * BLOCK["dim_feedforward"] // 3}
+    ours = PreNormBlock(**sizes)
     x, pull = vectors(batch, length, seed=0), vectors(batch, length, seed=2)
     theirs, mask = ModernTwin(ours), causal_mask(length)
     return ours, lambda: (ours(x, mask) * pull).sum(), theirs, lambda: (theirs(x, ~mask) * pull).sum()

@@ -60,7 +60,7 @@ def assert_same_gradients(found: Tensor, expected: Tensor, ours: Sequence[Tensor
         torch.testing.assert_close(gradient, wanted)
 
 
-SIZES: dict[str, int] = {"d_model": 12, "num_heads": 3, "dim_feedforward": 20}
+SIZES: dict[str, Any] = {"d_model": 12, "num_heads": 3, "dim_feedforward": 20}
 
 
 # Norm
