@@ -272,14 +272,15 @@ class AutoregressiveModel(nn.Module):
     def __init__(self, *, length: int, levels: int, hidden_size: int) -> None:
         super().__init__()
         self.length, self.levels = length, levels
-        place = torch.arange(length).repeat_interleave(levels)  # of each input and output: levels entries a value
+        # each value has `levels` inputs and `levels` outputs; `place` says of each whose it is
+        place = torch.arange(length).repeat_interleave(levels)
         degree = torch.arange(hidden_size) * length // hidden_size  # 0 .. length - 1
         self.layers = nn.Sequential(
-            MaskedLinear(place < degree[:, None]),  # value i is among the first `degree`
+            MaskedLinear(place < degree[:, None]),  # sees the first `degree` values
             nn.SiLU(),
             MaskedLinear(degree <= degree[:, None]),
             nn.SiLU(),
-            MaskedLinear(degree <= place[:, None]),  # value t sees what units of degree t and less have seen
+            MaskedLinear(degree <= place[:, None]),  # sees the `place` values before
         )
 
     def forward(self, ids: Tensor) -> Tensor:
@@ -291,8 +292,9 @@ class AutoregressiveModel(nn.Module):
         Returns:
             (batch, length, levels); those at place t depend on the values before t only, and not on t itself.
         """
-        known = F.one_hot(ids, self.levels).to(next(self.parameters()).dtype).flatten(1)
-        return self.layers(known).unflatten(-1, (self.length, self.levels))
+        known = F.one_hot(ids, self.levels).flatten(1)  # (batch, length * levels)
+        logits = self.layers(known.to(next(self.parameters()).dtype))
+        return logits.unflatten(-1, (self.length, self.levels))
 
     def loss(self, ids: Tensor) -> Tensor:
         """-ln p of a row, averaged over the batch, in nats.
@@ -350,6 +352,7 @@ def gan_losses(real_logits: Tensor, fake_logits: Tensor, *, saturating: bool = F
     Source: Goodfellow et al. 2014, equation 1 and section 3.
     Chapter: 10-generative-models.
     """
-    discriminator = F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()  # softplus(-a) = -ln sigmoid(a)
-    generator = -F.softplus(fake_logits).mean() if saturating else F.softplus(-fake_logits).mean()
-    return discriminator, generator
+    on_real = F.softplus(-real_logits).mean()  # softplus(-a) = -ln sigmoid(a)
+    on_fake = F.softplus(fake_logits).mean()
+    generator = -on_fake if saturating else F.softplus(-fake_logits).mean()
+    return on_real + on_fake, generator
