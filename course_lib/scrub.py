@@ -34,6 +34,7 @@ SCRIPT = """
   slider.min = 0;
   slider.max = 100;
   slider.value = 100;
+  slider.setAttribute("aria-label", "Time");
   label.append("Time", slider, text);
   function go(t) {
     paths.forEach(function (path, i) {
