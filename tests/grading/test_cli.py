@@ -26,6 +26,7 @@ from course_lib.grading.results import Result, ResultStore
 from course_lib.grading.sample_class import expected_points
 from course_lib.grading.sandbox import SandboxMissing, Warming
 from course_lib.grading.standing import standings
+from course_lib.grading.unchanged import never_graded
 from tests.grading.class_fixtures import Made
 from tests.grading.classes import SLUG, SPEC, Course, sample
 
@@ -51,6 +52,20 @@ def test_help_takes_less_than_a_second_of_work_and_names_every_command() -> None
 def test_help_needs_neither_torch_nor_nbgrader() -> None:
     code = "import sys, course_lib.cli; print({'torch', 'nbgrader', 'numpy'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"
+
+
+def test_the_runner_can_be_started_before_anything_large_is_imported() -> None:
+    large = {"torch", "numpy", "nbgrader", "sqlalchemy"}
+    code = "import sys, course_lib.grading.sandbox, course_lib.grading.unchanged; print(*sys.modules)"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert large.isdisjoint(said.split())
+
+
+def test_a_runner_is_started_early_only_where_something_was_never_graded(graded: Made) -> None:
+    folder = graded.room.folder
+    assert not never_graded(folder, SLUG) and not never_graded(folder, None) and not never_graded(folder / "no", None)
+    shutil.copytree(folder / "submitted" / graded.student(wrote="right"), folder / "submitted" / "somebody-else")
+    assert never_graded(folder, SLUG) and never_graded(folder, None) and not never_graded(folder, "05-transformer")
 
 
 @pytest.mark.parametrize(

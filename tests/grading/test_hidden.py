@@ -111,3 +111,10 @@ def test_a_right_answer_that_hides_a_call_keeps_its_points_and_a_person_looks(
         assert [note.startswith(NOTE) for note in score.notes] == [True] * suspected
         assert ["getattr with a computed name" in reason for reason in result.needs_person] == [True] * suspected
         assert (NOTE in score.html) == suspected
+
+
+def test_an_expression_too_deep_to_be_written_out_is_looked_through() -> None:
+    deep = " + ".join(["scale"] * 2000)
+    others = [f"helper = {deep} + F.scaled_dot_product_attention(q, k, v)"]
+    (found,) = hidden_calls(ANSWER.format("helper"), others, BANNED)
+    assert found == "helper, which uses F.scaled_dot_product_attention"
