@@ -86,7 +86,7 @@ def judged(launcher: Launcher, source: str) -> ExerciseResult:
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if n == SLOW else []) for n in RIGHT])
-def test_a_right_answer_needs_no_more_than_three_quarters_of_the_room(sandboxed: Launcher, large: Case, name: str) -> None:
+def test_a_right_answer_fits_in_three_quarters_of_the_room(sandboxed: Launcher, large: Case, name: str) -> None:
     assert large.probe.room_bytes is not None
     reply = ask(sandboxed, RIGHT[name], replace(large.probe, room_bytes=large.probe.room_bytes * 3 // 4))
     assert compare(large.expected, reply) is None
