@@ -97,13 +97,26 @@ vision_transformer = Exercise(
     misconceptions=[
         Misconception(
             name="class_token_without_position",
-            says="Your class token has no position, and the patches have its neighbours'; put the token before the "
-            "patches first, then add the positions to all of them.",
+            says="Your class token has no position; put it before the patches first, then add the positions to all of "
+            "them.",
             line="class_token",
             edits=[
                 (
                     TOKEN,
                     "x = torch.cat([self.class_token.expand(len(x), -1, -1), x + self.positions[:, 1:]], dim=1)",
+                ),
+                (PLACES, 'x = x if self.pool == "class" else x + self.positions'),
+            ],
+        ),
+        Misconception(
+            name="positions_before_the_token",
+            says="Your patches have the positions of the places before them, since the class token came later; put it "
+            "before the patches first, then add the positions to all of them.",
+            line="class_token",
+            edits=[
+                (
+                    TOKEN,
+                    "x = torch.cat([self.class_token.expand(len(x), -1, -1), x + self.positions[:, :-1]], dim=1)",
                 ),
                 (PLACES, 'x = x if self.pool == "class" else x + self.positions'),
             ],
