@@ -41,7 +41,7 @@ class Probe:
             it is differentiated.
         dtype: name of PyTorch's default dtype during the call, and of the module's weights. In float32 an answer
             that computes angles in float32 is as right as one that computes them in float64.
-        watch: also report the largest tensor made on the way and the PyTorch operations used.
+        watch: also report the largest tensor made on the way, the multiplications and the PyTorch operations used.
         room_bytes: ask in a process of its own that has room for so many bytes beside what it begins with. Only
             the grader's runner does so; a notebook has memory for all.
         seconds: wall time after which the runner stops the call.
@@ -105,6 +105,7 @@ class Reply:
     failure: Failure | None = None
     largest: int | None = None
     operations: tuple[str, ...] = ()
+    multiplications: int | None = None
 
     def to_value(self) -> dict[str, Any]:
         """The reply as a value that :func:`course_lib.check.values.pack` accepts."""
@@ -114,6 +115,7 @@ class Reply:
             "failure": None if self.failure is None else _as_plain(asdict(self.failure)),
             "largest": self.largest,
             "operations": list(self.operations),
+            "multiplications": self.multiplications,
         }
 
     @classmethod
@@ -132,7 +134,9 @@ class Reply:
             if not all(g is None or isinstance(g, torch.Tensor) for g in gradients.values()):
                 raise ValueRefused("a reply whose gradients are not tensors")
             largest = None if value["largest"] is None else int(value["largest"])
-            return cls(value["output"], gradients, failure, largest, tuple(map(str, value["operations"])))
+            operations = tuple(map(str, value["operations"]))
+            made = value["multiplications"]
+            return cls(value["output"], gradients, failure, largest, operations, None if made is None else int(made))
         except ValueRefused:
             raise
         except Exception as error:
@@ -200,21 +204,30 @@ def _answer(probe: Probe, target: Any) -> Reply:
         gradients,
         largest=watcher.largest if probe.watch else None,
         operations=tuple(sorted(watcher.operations)),
+        multiplications=watcher.multiplications if probe.watch else None,
     )
 
 
+FIRST_FACTOR = {"mul": None, "dot": 0, "mv": 0, "mm": 0, "bmm": 0, "addmv": 1, "addmm": 1, "baddbmm": 1}
+"""Operations that multiply: which argument's last axis is summed over for each entry of the result; None: no sum."""
+
+
 class Watcher(TorchDispatchMode):
-    """Notes the largest tensor that any PyTorch operation makes, and which operations ran."""
+    """Notes the largest tensor that any PyTorch operation makes, how often numbers are multiplied, and what ran.
+
+    Multiplications are those of matrix products and of products entry by entry.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.largest = 0
+        self.multiplications = 0
         self._called: set[Any] = set()
 
     @property
     def operations(self) -> set[str]:
         """Names of the operations, without the variant that was chosen by the arguments."""
-        return {str(func).removeprefix("aten.").split(".")[0] for func in self._called}
+        return {_plain_name(func) for func in self._called}
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -223,10 +236,18 @@ class Watcher(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
         self._called.add(func)
+        name = _plain_name(func).rstrip("_")  # in place or not
+        if name in FIRST_FACTOR:
+            factor = FIRST_FACTOR[name]
+            self.multiplications += out.numel() * (1 if factor is None else args[factor].shape[-1])
         for item in out if isinstance(out, (tuple, list)) else (out,):
             if isinstance(item, torch.Tensor):
                 self.largest = max(self.largest, item.untyped_storage().nbytes() // max(item.element_size(), 1))
         return out
+
+
+def _plain_name(operation: Any) -> str:
+    return str(operation).removeprefix("aten.").split(".")[0]
 
 
 def student_frames(error: BaseException) -> tuple[Frame, ...]:

@@ -101,6 +101,14 @@ def largest_tensor(replies: Sequence[Reply], *, limit: int) -> str | None:
     return None
 
 
+def few_multiplications(replies: Sequence[Reply], *, limit: int) -> str | None:
+    """No case multiplies more than ``limit`` pairs of numbers, in matrix products and entry by entry."""
+    for reply in replies:
+        if reply.multiplications is not None and reply.multiplications > limit:
+            return f"{reply.multiplications:,} multiplications were made on the way; at most {limit:,} are allowed."
+    return None
+
+
 FALSE_ALARM = 1e-7
 """Largest probability with which ``follows_distribution`` refuses draws that are right."""
 
@@ -146,6 +154,7 @@ PROPERTIES: dict[str, Callable[..., str | None]] = {
         same_output,
         norm_preserved,
         largest_tensor,
+        few_multiplications,
         follows_distribution,
     )
 }

@@ -274,6 +274,23 @@ def test_the_watcher_sees_the_largest_tensor_and_the_operations() -> None:
     assert answer(f, X).largest is None
 
 
+@pytest.mark.parametrize(
+    ("f", "products"),
+    [
+        (lambda x: nn.functional.linear(x, torch.ones(5, 3)), 2 * 5 * 3),
+        (lambda x: nn.functional.linear(x, torch.ones(5, 3), torch.ones(5)), 2 * 5 * 3),
+        (lambda x: nn.functional.linear(x[0], torch.ones(5, 3)), 5 * 3),
+        (lambda x: torch.einsum("nd,nhd->nh", x, torch.ones(2, 5, 3)), 2 * 5 * 3),
+        (lambda x: (x[:, None] * torch.ones(5, 3)).sum(-1), 2 * 5 * 3),
+        (lambda x: x[0] @ x[1] + x.sum(), 3),
+    ],
+    ids=["a layer", "with a bias", "of one vector", "einsum", "entry by entry", "dot product"],
+)
+def test_the_watcher_counts_multiplications_however_they_are_written(f: Any, products: int) -> None:
+    assert answer(f, X, watch=True).multiplications == products
+    assert answer(f, X).multiplications is None
+
+
 @pytest.mark.parametrize("shape", [(2, 3), (2, 2, 3), (2, 1, 2, 3)])
 @pytest.mark.parametrize("gradients", [(), ("0",)])
 def test_the_watcher_tells_the_fused_attention_from_one_written_out(

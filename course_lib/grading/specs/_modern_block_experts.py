@@ -15,11 +15,17 @@ from course_lib.models import modern as reference
 def _logits(
     target: str, *settings: tuple[tuple[int, ...], int], gradients: tuple[str, ...] = ()
 ) -> Callable[[np.random.Generator], list[Probe]]:
-    """Cases for settings (shape of the logits, num_active)."""
-    return lambda rng: [
-        Probe(target=target, args=(spread_logits(rng, *shape),), kwargs={"num_active": active}, gradients=gradients)
-        for shape, active in settings
-    ]
+    """Cases for settings (shape of the logits, num_active); of the logits about half are negative."""
+
+    def cases(rng: np.random.Generator) -> list[Probe]:
+        probes = []
+        for shape, active in settings:
+            logits = spread_logits(rng, *shape)
+            logits = (logits - logits.mean()).round(decimals=4)
+            probes.append(Probe(target=target, args=(logits,), kwargs={"num_active": active}, gradients=gradients))
+        return probes
+
+    return cases
 
 
 TOP = "best, experts = logits.topk(num_active, dim=-1)  # (..., num_active) each"

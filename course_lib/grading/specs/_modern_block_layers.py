@@ -13,6 +13,7 @@ from course_lib.grading.specs._cases import LIBRARY_HEADS, random_mask
 from course_lib.models import modern as reference
 
 SCALE = 0.4  # of a block's weights: the softmax keeps some spread
+LONG = 100.0  # of a norm's inputs: where ε stands is lost in the tolerance, and costs its own line only
 
 
 def _norm(
@@ -45,13 +46,13 @@ rms_norm = Exercise(
             name="output",
             text="each vector is divided by the root of its mean square, then scaled",
             points=1.5,
-            cases=_norm((2, 5, 7), (4, 3, 6)),
+            cases=_norm((2, 5, 7), (4, 3, 6), scale=LONG),
         ),
         Line(
             name="leading_axes",
             text="the same for a single vector, and with more axes",
             points=0.5,
-            cases=_norm((6,), (2, 3, 4, 5)),
+            cases=_norm((6,), (2, 3, 4, 5), scale=LONG),
         ),
         Line(
             name="eps",
@@ -63,7 +64,7 @@ rms_norm = Exercise(
             name="gradients",
             text="the gradients by the vectors and the scale",
             points=0.5,
-            cases=_norm((2, 3, 5), gradients=("0", "1")),
+            cases=_norm((2, 3, 5), scale=LONG, gradients=("0", "1")),
         ),
     ],
     misconceptions=[
@@ -79,6 +80,13 @@ rms_norm = Exercise(
             "subtracted.",
             line="output",
             edits=[(MEAN_SQUARE, "mean_square = x.var(dim=-1, keepdim=True, correction=0)")],
+        ),
+        Misconception(
+            name="divided_by_the_estimated_spread",
+            says="You divide by `x.std()`, the spread around the mean; divide by the root of the mean square, with no "
+            "mean subtracted.",
+            line="output",
+            edits=[(ROOT, "(x.std(dim=-1, keepdim=True) + eps)")],
         ),
         Misconception(
             name="sum_of_squares",
@@ -145,6 +153,12 @@ rms_norm = Exercise(
             says="Your result does not depend on ε; add it to the mean square.",
             line="eps",
             edits=[(ROOT, "mean_square.sqrt()")],
+        ),
+        Misconception(
+            name="eps_fixed",
+            says="Your ε is always 1e-5; add the argument `eps`.",
+            line="eps",
+            edits=[(ROOT, "(mean_square + 1e-5).sqrt()")],
         ),
         Misconception(
             name="no_gradient_through_the_root",

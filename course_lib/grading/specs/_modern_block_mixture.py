@@ -14,8 +14,9 @@ from course_lib.grading.spec import Exercise, Line, Misconception, random_state,
 from course_lib.grading.specs._cases import spread_logits
 from course_lib.models import modern as reference
 
-MANY = 96  # positions where the work is measured: a third of them for each of six experts
-WIDE = 40  # width of the experts there
+SENTENCES, LENGTH = 8, 12  # where the work is measured: a third of the positions for each of six experts
+WIDTH, WIDE = 7, 40  # of the inputs and of the experts there
+NEEDED = SENTENCES * LENGTH * 2 * 3 * WIDTH * WIDE  # multiplications in two experts for each position
 
 
 def _probe(
@@ -85,14 +86,14 @@ def _in_turn(rng: np.random.Generator, shape: tuple[int, ...], num_active: int) 
 
 
 def _work(rng: np.random.Generator) -> list[Probe]:
-    """Many positions, evenly routed, whose largest tensor is noted; and an expert that is broken and not needed."""
-    turns = _in_turn(rng, (MANY, 6), 2)
+    """Many positions, evenly routed, whose multiplications are counted; and an expert that is broken and not needed."""
+    turns = _in_turn(rng, (SENTENCES, LENGTH, 6), 2)
     unwanted = spread_logits(rng, 2, 4, 5)
     broken = int(rng.integers(5))
     unwanted[..., broken] = unwanted.amin() - 1
     return [
         _probe(rng, unwanted, d_model=6, num_active=2, broken=broken),
-        _probe(rng, turns, d_model=7, dim_feedforward=WIDE, num_active=2, watch=True),
+        _probe(rng, turns, d_model=WIDTH, dim_feedforward=WIDE, num_active=2, watch=True),
     ]
 
 
@@ -126,10 +127,10 @@ mixture_of_experts = Exercise(
         ),
         Line(
             name="work",
-            text=f"an expert computes only the positions that chose it (no tensor as large as {MANY} × {WIDE})",
+            text="an expert computes only the positions that chose it",
             points=1,
             cases=_work,
-            properties=[Property("largest_tensor", {"limit": 3 * MANY * WIDE // 4})],
+            properties=[Property("few_multiplications", {"limit": 2 * NEEDED})],
         ),
         Line(
             name="gradients",
@@ -214,6 +215,12 @@ mixture_of_experts = Exercise(
             says="All your experts work for every position; only the num_active chosen ones do.",
             line="output",
             edits=[("num_active=self.num_active)", "num_active=len(self.experts))")],
+        ),
+        Misconception(
+            name="two_always",
+            says="You always choose two experts; `self.num_active` says how many.",
+            line="output",
+            edits=[("num_active=self.num_active)", "num_active=2)")],
         ),
         Misconception(
             name="residual_inside",

@@ -360,6 +360,18 @@ MIXTURE_OF_EXPERTS = {
         weighted = torch.cat(parts) * weights.flatten()[order, None]
         return torch.zeros_like(flat).index_add(0, rows, weighted).reshape(x.shape)
 """,
+    "each position's own copy of its experts' matrices": _MIXTURE_START
+    + """
+    def forward(self, x):
+        flat = x.reshape(-1, x.shape[-1])
+        weights, chosen = top_k_routing(self.router(flat), num_active=self.num_active)
+        layers = ("gate_projection", "value_projection", "output_projection")
+        gate, value, back = (
+            torch.stack([getattr(expert, layer).weight for expert in self.experts])[chosen] for layer in layers
+        )
+        middle = F.silu(torch.einsum("nd,nahd->nah", flat, gate)) * torch.einsum("nd,nahd->nah", flat, value)
+        return torch.einsum("na,nah,nadh->nd", weights, middle, back).reshape(x.shape)
+""",
     "a loop over the choices": _MIXTURE_START
     + """
     def forward(self, x):
