@@ -208,8 +208,8 @@ def _answer(probe: Probe, target: Any) -> Reply:
     )
 
 
-FIRST_FACTOR = {"mul": None, "dot": 0, "mv": 0, "mm": 0, "bmm": 0, "addmv": 1, "addmm": 1, "baddbmm": 1}
-"""Operations that multiply: which argument's last axis is summed over for each entry of the result; None: no sum."""
+FIRST_FACTOR = {"dot": 0, "mv": 0, "mm": 0, "bmm": 0, "addmv": 1, "addmm": 1, "baddbmm": 1}
+"""Matrix products, and which argument's last axis is summed over for each entry of the result."""
 
 
 class Watcher(TorchDispatchMode):
@@ -237,9 +237,10 @@ class Watcher(TorchDispatchMode):
         out = func(*args, **(kwargs or {}))
         self._called.add(func)
         name = _plain_name(func).rstrip("_")  # in place or not
-        if name in FIRST_FACTOR:
-            factor = FIRST_FACTOR[name]
-            self.multiplications += out.numel() * (1 if factor is None else args[factor].shape[-1])
+        if name == "mul":
+            self.multiplications += out.numel()
+        elif name in FIRST_FACTOR:
+            self.multiplications += out.numel() * args[FIRST_FACTOR[name]].shape[-1]
         for item in out if isinstance(out, (tuple, list)) else (out,):
             if isinstance(item, torch.Tensor):
                 self.largest = max(self.largest, item.untyped_storage().nbytes() // max(item.element_size(), 1))
