@@ -166,7 +166,7 @@ unflatten
 - *Each value stands in the upper left corner of its window:* that is a bed of nails; use the places.
 - *The values are at wrong rows:* the width that counts is the one of the larger image.
 - *Copies instead of zeros:* only one pixel of each window gets the value.
-- *Only the first image is right:* every image and every channel has places of its own.
+- *Only the first image is right, or all others are empty:* every image and every channel has places of its own.
 
 </details>
 """
@@ -250,6 +250,7 @@ cut off the padding
 - *Overlaps hold only the last value:* add, do not write.
 - *An error about shapes where the channels differ:* the weight's first axis is the input's.
 - *Everything is shifted by a pixel or two:* padding is cut off at **each** side.
+- *The output is empty where the padding is 0:* a slice that ends at `-0` ends where it begins.
 
 </details>
 """
@@ -328,6 +329,7 @@ reshape to (out_height · out_width, height · width)
 - *Everything in reverse order:* the kernel is not turned round.
 - *$A$ is transposed:* a row belongs to an **output** pixel.
 - *Too many rows with stride 2:* the stride makes the output smaller.
+- *Rows that are overwritten, or an index out of range:* output pixel $(i, j)$ has row `i * out_width + j`.
 
 </details>
 """
@@ -395,8 +397,8 @@ the field twice as fast.
 | (2, 2), (3, 1) | 6 |
 | (3, 1), (2, 2), (3, 1) | 8 |
 
-Given kernel size and stride of each layer, from the image on, return the receptive field of one output, a whole
-number.
+Given kernel size and stride of each layer, from the image on, return the receptive field of one output, an `int`. No
+stride is larger than its kernel, so no pixel is skipped.
 
 <details><summary>A question to start with</summary>
 
@@ -680,7 +682,8 @@ minus their sum, divided by the number of labelled pixels
 - *An index is out of range:* `gather` at the place of an ignored pixel needs some valid class.
 - *Too small when pixels are ignored:* divide by the number of labelled pixels, not of all.
 - *Right for one image, off for several with ignored pixels:* average over all pixels at once, not image by image.
-- *Far off:* the softmax runs over axis 1, the classes, not over the last axis.
+- *Far off:* the softmax runs over axis 1, the classes, not over the last axis. And whoever reshapes to
+  (pixels, classes) must move the classes to the end first.
 
 </details>
 """
@@ -723,8 +726,9 @@ truly belong to it, over the whole batch:
 $$\mathrm{Dice} = \frac{2\,|P \cap T|}{|P| + |T|}$$
 
 The predicted class of a pixel is the one with the largest logit. Return Dice for each class, `(num_classes,)`, as
-floating-point numbers. A class that is neither predicted nor there gets 1: there was nothing to find and nothing was
-found.
+floating-point numbers. A class that is neither predicted nor there has $0 / 0$. The array needs some number at its
+place: give it 1, since nothing was to be found and nothing was found. (In a mean such a class is better left out, as
+in the next exercise.)
 
 With two classes, the prediction $[0, 1, 1, 0]$ and the target $[0, 0, 1, 0]$: class 0 has $2 \cdot 2 / (2 + 3) = 0.8$,
 class 1 has $2 \cdot 1 / (2 + 1) = 0.667$.
@@ -751,6 +755,9 @@ for each class:
 
 - *Smaller than expected, and equal at 0 and 1:* that is IoU; Dice counts the common pixels twice.
 - *NaN:* a class that is nowhere.
+- *A little off everywhere:* a number added above and below the line, against $0 / 0$, changes every score. Ask whether
+  there are any pixels instead.
+- *Too few scores:* there is one for each logit of a pixel, also for the last class, whether or not the target holds it.
 - *One row for each image:* count over the whole batch.
 
 </details>
@@ -796,7 +803,7 @@ $$\mathrm{IoU} = \frac{|P \cap T|}{|P \cup T|}$$
 
 Every class counts the same, however few pixels it has: 95 % of right pixels may still be a bad score. A class that is
 **neither predicted nor there** has no IoU ($0 / 0$) and does not enter the mean. A class that is predicted and not
-there has the IoU 0, and does.
+there has the IoU 0, and does; so has one that is there and never predicted.
 
 The pixels are counted over the whole batch. Return one number, a Python float.
 
@@ -821,7 +828,8 @@ the mean of what was kept, as a float
 <details><summary>My numbers are off</summary>
 
 - *Too small where a class is nowhere:* it was counted as 0.
-- *Too large where a class is nowhere:* it was counted as 1; or a class that is only predicted was left out.
+- *Too large where a class is nowhere:* it was counted as 1.
+- *Too large where only one of the two maps holds a class:* it was left out; it counts as 0, also if it is the last one.
 - *NaN:* 0 / 0 entered the mean.
 - *Nearly 1 although the picture looks wrong:* that is the share of right pixels; the ground wins it.
 - *Right for one image only:* add up pixels over the batch before anything is divided.

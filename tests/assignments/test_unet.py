@@ -46,6 +46,56 @@ def test_an_answer_that_lets_the_library_do_the_exercise_earns_nothing(name: str
     assert all("does the exercise's work" in message for message in told.values())
 
 
+MATRIX = """
+def convolution_matrix(weight, *, height, width, stride=1):
+    rows, columns = weight.shape
+    out_height, out_width = (height - rows) // stride + 1, (width - columns) // stride + 1
+    matrix = weight.new_zeros(out_height * out_width, height * width)
+    for i in range(out_height):
+        for j in range(out_width):
+            image = weight.new_zeros(height, width)
+            image[i * stride : i * stride + rows, j * stride : j * stride + columns] = weight
+            matrix[i * out_height + j] = image.flatten()
+    return matrix
+"""
+IOU = """
+def mean_iou(logits, target):
+    predicted = logits.argmax(1)
+    ious = []
+    for number in CLASSES:
+        p, t = predicted == number, target == number
+        if (p | t).any():
+            ious.append(float((p & t).sum() / (p | t).sum()))
+    return sum(ious) / len(ious)
+"""
+DICE = """
+def dice_score(logits, target):
+    predicted = logits.argmax(1)
+    scores = []
+    for number in range(int(target.max()) + 1):
+        p, t = predicted == number, target == number
+        pixels = p.sum() + t.sum()
+        scores.append(2 * (p & t).sum() / pixels if pixels > 0 else torch.tensor(1.0))
+    return torch.stack(scores)
+"""
+LOST = {
+    "rows of the matrix are numbered by the height": (MATRIX, {"stride_1", "stride", "gradients"}),
+    "classes up to the largest label": (IOU.replace("CLASSES", "range(int(target.max()) + 1)"), {"only_predicted"}),
+    "classes up to the largest prediction": (
+        IOU.replace("CLASSES", "range(int(predicted.max()) + 1)"),
+        {"only_predicted"},
+    ),
+    "classes that are predicted": (IOU.replace("CLASSES", "predicted.unique()"), {"only_predicted"}),
+    "scores up to the largest label": (DICE, {"nowhere"}),
+}
+
+
+@pytest.mark.parametrize("mistake", LOST)
+def test_a_mistake_that_a_square_output_or_a_class_in_the_middle_would_hide_loses_its_line(mistake: str) -> None:
+    source, lines = LOST[mistake]
+    assert set(lost(source.split("(")[0].removeprefix("\ndef "), source)) == lines
+
+
 # The trained segmenter
 
 

@@ -41,7 +41,7 @@ def _blocks(*settings: tuple[int, int, int, int, int], gradients: tuple[str, ...
                 target="DoubleConv",
                 init={"in_channels": inside, "out_channels": outside},
                 state=_state(reference.DoubleConv(inside, outside), rng),
-                args=(random_tensor(rng, batch, inside, height, width),),
+                args=(random_tensor(rng, batch, inside, height, width, scale=3),),
                 gradients=gradients,
             )
             for batch, inside, outside, height, width in settings
@@ -104,6 +104,12 @@ double_conv = Exercise(
             says="You use the first norm twice; the second convolution has its own.",
             line="output",
             edits=[(SECOND, "return self.norm1(self.conv2(x)).relu()")],
+        ),
+        Misconception(
+            name="norms_exchanged",
+            says="You exchange the norms; the first belongs to the first convolution.",
+            line="output",
+            edits=[(FIRST, FIRST.replace("norm1", "norm2")), (SECOND, SECOND.replace("norm2", "norm1"))],
         ),
         Misconception(
             name="second_convolution_missing",

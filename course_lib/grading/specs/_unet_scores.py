@@ -13,7 +13,6 @@ from course_lib.grading.spec import Exercise, Line, Misconception, random_tensor
 from course_lib.models import unet as reference
 
 IGNORE = -1
-MISSING = 1  # the class that no label and no prediction holds, where one is missing
 
 
 def _labels(rng: np.random.Generator, batch: int, classes: int, height: int, width: int) -> np.ndarray:
@@ -69,7 +68,15 @@ pixel_cross_entropy = Exercise(
     name="pixel_cross_entropy",
     reference=reference.pixel_cross_entropy,
     returns=("the loss",),
-    banned=("F.cross_entropy", "F.nll_loss", "nn.CrossEntropyLoss", "nn.NLLLoss", "NLLLoss2d"),
+    banned=(
+        "F.cross_entropy",
+        "F.nll_loss",
+        "nn.CrossEntropyLoss",
+        "nn.NLLLoss",
+        "NLLLoss2d",
+        "cross_entropy_loss",
+        "nll_loss2d",
+    ),
     lines=[
         Line(
             name="all_labelled",
@@ -115,6 +122,22 @@ pixel_cross_entropy = Exercise(
             says="Your softmax runs over classes and pixels together; each pixel has its own.",
             line="all_labelled",
             edits=[(LOGARITHM, "log_probability = logits.flatten(1).log_softmax(dim=1).reshape(logits.shape)")],
+        ),
+        Misconception(
+            name="pixels_mixed",
+            says="You reshape to (pixels, classes) while the classes are the second axis, which mixes numbers of "
+            "different pixels; move the classes to the end first, with `movedim` or `permute`.",
+            line="all_labelled",
+            edits=[
+                (LOGARITHM, "rows = logits.reshape(-1, logits.shape[1]).log_softmax(dim=1)"),
+                (CHOSEN, "chosen = rows.gather(1, labels.reshape(-1, 1)).reshape(labels.shape)"),
+            ],
+        ),
+        Misconception(
+            name="divided_by_the_classes_too",
+            says="You average over the classes, too; each pixel counts once, with its own label.",
+            line="all_labelled",
+            edits=[(LOSS, "return -total / labelled.sum() / logits.shape[1]")],
         ),
         Misconception(
             name="logits_as_log_probabilities",
@@ -189,13 +212,18 @@ pixel_cross_entropy = Exercise(
 
 
 def _scores(
-    target: str, *settings: tuple[int, int, int, int], absent: bool = False, only_predicted: bool = False
+    target: str,
+    *settings: tuple[int, int, int, int],
+    missing: int = 1,
+    absent: bool = False,
+    only_predicted: bool = False,
+    only_there: bool = False,
 ) -> Callable[[np.random.Generator], list[Probe]]:
     """Cases for settings (batch, num_classes, height, width).
 
     About six of ten pixels are predicted rightly; the logits of a pixel differ by 0.25 or more, and the labels of the
-    images are unequally hard. ``absent``: one class occurs nowhere. ``only_predicted``: one class is
-    predicted, and no label holds it.
+    images are unequally hard. ``absent``: the class ``missing`` occurs nowhere. ``only_predicted``: it is
+    predicted, and no label holds it. ``only_there``: it is the other way round.
     """
 
     def cases(rng: np.random.Generator) -> list[Probe]:
@@ -208,11 +236,13 @@ def _scores(
             predicted[:, 0, 0], labels[:, 0, 0] = 0, 2  # surely a pixel that is wrong, in either direction
             predicted[:, 0, 1], labels[:, 0, 1] = 2, 0
             predicted[:, 1, :2], labels[:, 1, :2] = [[0, 2]], [[0, 2]]  # and one that is right
-            if absent or only_predicted:
-                labels[labels == MISSING] = 0
-                predicted[predicted == MISSING] = 2
+            if absent or only_predicted or only_there:
+                labels[labels == missing] = 0
+                predicted[predicted == missing] = 2
             if only_predicted:
-                predicted[:, -1, -1] = MISSING
+                predicted[:, -1, -1] = missing
+            if only_there:
+                labels[:, -1, -1] = missing
             ranks = np.argsort(rng.random((batch, classes, height, width)), axis=1)
             rows = np.take_along_axis(ranks, predicted[:, None], axis=1)
             np.put_along_axis(ranks, predicted[:, None], rows + classes, axis=1)  # the largest of its pixel
@@ -241,11 +271,14 @@ dice_score = Exercise(
         ),
         Line(
             name="nowhere",
-            text="a class that is nowhere gets 1; one that is only predicted gets 0",
+            text="a class that is nowhere gets 1; one that is only predicted, or never predicted, gets 0",
             points=0.5,
             cases=lambda rng: [
-                *_scores("dice_score", (2, 3, 4, 5), (2, 5, 3, 4), absent=True)(rng),
-                *_scores("dice_score", (2, 4, 4, 5), (1, 4, 5, 4), only_predicted=True)(rng),
+                *_scores("dice_score", (2, 3, 4, 5), absent=True)(rng),
+                *_scores("dice_score", (2, 5, 3, 4), absent=True, missing=4)(rng),
+                *_scores("dice_score", (2, 4, 4, 5), only_predicted=True)(rng),
+                *_scores("dice_score", (1, 4, 5, 4), only_predicted=True, missing=3)(rng),
+                *_scores("dice_score", (2, 4, 4, 5), only_there=True)(rng),
             ],
         ),
     ],
@@ -293,6 +326,25 @@ dice_score = Exercise(
             ],
         ),
         Misconception(
+            name="smoothed",
+            says="You add 1 above and below the line, which changes every score; treat the class that is nowhere by "
+            "itself.",
+            line="output",
+            edits=[(DICE, "scores[number] = (2 * (p & t).sum() + 1) / (pixels + 1)")],
+        ),
+        Misconception(
+            name="soft",
+            says="You add up probabilities; count pixels: the predicted class is the one with the largest logit.",
+            line="output",
+            edits=[
+                (
+                    DICE,
+                    "probability = logits.softmax(dim=1)[:, number]\n"
+                    "            scores[number] = 2 * (probability * t).sum() / (probability.sum() + t.sum())",
+                )
+            ],
+        ),
+        Misconception(
             name="smallest_logit",
             says="You predict the class with the smallest logit.",
             line="output",
@@ -335,13 +387,21 @@ mean_iou = Exercise(
             name="absent",
             text="a class that is neither predicted nor there does not enter the mean",
             points=1,
-            cases=_scores("mean_iou", (2, 3, 4, 5), (3, 5, 3, 4), absent=True),
+            cases=lambda rng: [
+                *_scores("mean_iou", (2, 3, 4, 5), absent=True)(rng),
+                *_scores("mean_iou", (3, 5, 3, 4), absent=True, missing=4)(rng),
+            ],
         ),
         Line(
             name="only_predicted",
-            text="a class that is predicted and not there counts as 0",
+            text="a class that is predicted and not there counts as 0, and so does one that is never predicted",
             points=0.5,
-            cases=_scores("mean_iou", (1, 3, 4, 5), (3, 4, 5, 4), only_predicted=True),
+            cases=lambda rng: [
+                *_scores("mean_iou", (1, 3, 4, 5), only_predicted=True)(rng),
+                *_scores("mean_iou", (3, 4, 5, 4), only_predicted=True, missing=3)(rng),
+                *_scores("mean_iou", (2, 4, 4, 5), only_there=True)(rng),
+                *_scores("mean_iou", (1, 4, 5, 4), only_there=True, missing=3)(rng),
+            ],
         ),
     ],
     misconceptions=[
@@ -362,6 +422,19 @@ mean_iou = Exercise(
             says="You leave out a class that is predicted and not there; all its pixels are wrong, so it counts as 0.",
             line="only_predicted",
             edits=[(IF, "if t.sum() > 0:")],
+        ),
+        Misconception(
+            name="never_predicted_left_out",
+            says="You leave out a class that is there and never predicted; all its pixels are missed, so it is a 0.",
+            line="only_predicted",
+            edits=[(IF, "if p.sum() > 0:")],
+        ),
+        Misconception(
+            name="up_to_the_largest_label",
+            says="You count the classes by the largest label; there are as many as logits at a pixel, and one that "
+            "only the prediction holds counts as 0.",
+            line="only_predicted",
+            edits=[("for number in range(logits.shape[1]):", "for number in range(int(target.max()) + 1):")],
         ),
         Misconception(
             name="argmax_over_the_height",

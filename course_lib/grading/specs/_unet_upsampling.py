@@ -25,6 +25,7 @@ CONVOLUTIONS = (
     "nn.Conv3d",
     "convolution",
     "F.fold",
+    "col2im",
     "nn.Fold",
     "conv2d_input",
     "scipy",
@@ -215,6 +216,13 @@ max_unpool = Exercise(
             ],
         ),
         Misconception(
+            name="all_in_the_first_image",
+            says="All your values land in the first channel of the first image: a place counts within its own image "
+            "and channel, so flatten the last two axes only.",
+            line="output",
+            edits=[(SCATTER, "flat.view(-1)[indices.flatten()] = values.flatten()")],
+        ),
+        Misconception(
             name="rows_and_columns_exchanged",
             says="You count the places along the columns; a place is row · width + column.",
             line="output",
@@ -329,6 +337,33 @@ conv_transpose2d = Exercise(
             edits=[(ADD, ADD.replace("+= part", "= part"))],
         ),
         Misconception(
+            name="overwritten_pixel_by_pixel",
+            says="Where kernels overlap, the pixel that comes last wins; overlaps add.",
+            line="stride_1",
+            edits=[
+                ("for a in range(kernel_height):", "for a in reversed(range(kernel_height)):"),
+                ("for b in range(kernel_width):", "for b in reversed(range(kernel_width)):"),
+                (ADD, ADD.replace("+= part", "= part")),
+            ],
+        ),
+        Misconception(
+            name="averaged",
+            says="Where kernels overlap, you divide by how many they are; overlaps add, and nothing is divided.",
+            line="stride_1",
+            edits=[
+                (SPACE, f"{SPACE}\n    laid = torch.zeros_like(y)"),
+                (ADD, f"{ADD}\n            {ADD.replace('y[', 'laid[').replace('part', '1')}"),
+                (CUT, f"y = y / laid.clamp(min=1)\n    {CUT}"),
+            ],
+        ),
+        Misconception(
+            name="minus_zero",
+            says="With a padding of 0 your output is empty: a slice that ends at -0 ends where it begins. Let it end "
+            "at height - padding.",
+            line="stride_1",
+            edits=[(CUT, "return y[:, :, padding:-padding, padding:-padding]")],
+        ),
+        Misconception(
             name="input_not_used",
             says="You lay down the kernel as it is; multiply it by the value of the pixel.",
             line="stride_1",
@@ -414,19 +449,22 @@ convolution_matrix = Exercise(
             name="stride_1",
             text="each row holds the kernel where it lies on the image",
             points=1.5,
-            cases=_matrices((2, 3, 4, 5), (3, 2, 3, 5), (1, 2, 3, 4)),
+            cases=_matrices((2, 3, 4, 7), (3, 2, 3, 5), (1, 2, 4, 4)),  # outputs of 3 × 5, 1 × 4 and 4 × 3
         ),
         Line(
             name="stride",
             text="strides of 2 and 3, and rows and columns that no kernel reaches",
             points=1,
-            cases=lambda rng: [*_matrices((2, 3, 5, 6), stride=2)(rng), *_matrices((3, 2, 7, 6), stride=3)(rng)],
+            cases=lambda rng: [  # outputs of 2 × 3 and 3 × 2
+                *_matrices((2, 3, 5, 8), stride=2)(rng),
+                *_matrices((3, 2, 10, 6), stride=3)(rng),
+            ],
         ),
         Line(
             name="gradients",
             text="the gradient by the kernel",
             points=0.5,
-            cases=_matrices((2, 3, 4, 5), gradients=("0",)),
+            cases=_matrices((2, 3, 3, 5), gradients=("0",)),
         ),
     ],
     misconceptions=[
@@ -455,6 +493,49 @@ convolution_matrix = Exercise(
             edits=[(FOLDED, FOLDED.replace("matrix.reshape", "matrix.transpose(2, 3).reshape"))],
         ),
         Misconception(
+            name="rolled",
+            says="You move each row of the matrix on by the same number; where the output begins a new row, the kernel "
+            "would lie half over the image's edge, so those places are left out.",
+            line="stride_1",
+            edits=[
+                (
+                    FOLDED,
+                    "first = matrix[0, 0].flatten()\n"
+                    "    return torch.stack([first.roll(row * stride) for row in range(out_height * out_width)])",
+                )
+            ],
+        ),
+        Misconception(
+            name="kernel_in_one_piece",
+            says="You write the whole kernel in one piece; its next row lies one image row on, `width` numbers later.",
+            line="stride_1",
+            edits=[
+                (
+                    FOLDED,
+                    "flat = weight.new_zeros(out_height * out_width, height * width)\n"
+                    "    for row in range(len(flat)):\n"
+                    "        start = stride * (row // out_width * width + row % out_width)\n"
+                    "        flat[row, start : start + weight.numel()] = weight.flatten()\n"
+                    "    return flat",
+                )
+            ],
+        ),
+        Misconception(
+            name="rows_numbered_by_the_height",
+            says="Two of your output pixels share a row of the matrix; pixel (i, j) has row i · out_width + j.",
+            line="stride_1",
+            edits=[
+                (
+                    FOLDED,
+                    "flat = weight.new_zeros(max(out_height, out_width) ** 2, height * width)\n"
+                    "    for i in range(out_height):\n"
+                    "        for j in range(out_width):\n"
+                    "            flat[i * out_height + j] = matrix[i, j].flatten()\n"
+                    "    return flat[: out_height * out_width]",
+                )
+            ],
+        ),
+        Misconception(
             name="stride_ignored",
             says="Your matrix is the one with stride 1.",
             line="stride",
@@ -477,8 +558,11 @@ convolution_matrix = Exercise(
 
 
 def _chain(rng: np.random.Generator, strides: tuple[int, ...]) -> list[tuple[int, int]]:
-    """Layers with these strides, and kernels from 2 to 7, neighbours of different size."""
-    kernels = 2 + (rng.integers(0, 6) + np.arange(len(strides)) * rng.choice([1, 5])) % 6
+    """Layers with these strides, and kernels from 3 to 8, neighbours of different size.
+
+    No stride is larger than its kernel: then every pixel of the field reaches the output, however it is counted.
+    """
+    kernels = 3 + (rng.integers(0, 6) + np.arange(len(strides)) * rng.choice([1, 5])) % 6
     return [(int(kernel), stride) for kernel, stride in zip(kernels, strides, strict=True)]
 
 

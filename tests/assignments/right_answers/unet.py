@@ -245,6 +245,13 @@ def receptive_field(layers):
         seen = {stride * place + step for place in seen for step in range(kernel)}
     return max(seen) - min(seen) + 1
 """,
+    "counted one by one": """
+def receptive_field(layers):
+    seen = {0}
+    for kernel, stride in reversed(layers):
+        seen = {stride * place + step for place in seen for step in range(kernel)}
+    return len(seen)
+""",
 }
 
 DOUBLE_CONV_START = """
