@@ -109,14 +109,14 @@ class Reply:
 
     def to_value(self) -> dict[str, Any]:
         """The reply as a value that :func:`course_lib.check.values.pack` accepts."""
-        return {
+        value: dict[str, Any] = {
             "output": self.output,
             "gradients": dict(self.gradients),
             "failure": None if self.failure is None else _as_plain(asdict(self.failure)),
             "largest": self.largest,
             "operations": list(self.operations),
-            "multiplications": self.multiplications,
         }
+        return value if self.multiplications is None else value | {"multiplications": self.multiplications}
 
     @classmethod
     def from_value(cls, value: Any) -> Reply:
@@ -135,7 +135,7 @@ class Reply:
                 raise ValueRefused("a reply whose gradients are not tensors")
             largest = None if value["largest"] is None else int(value["largest"])
             operations = tuple(map(str, value["operations"]))
-            made = value["multiplications"]
+            made = value.get("multiplications")  # left out where nothing was watched
             return cls(value["output"], gradients, failure, largest, operations, None if made is None else int(made))
         except ValueRefused:
             raise

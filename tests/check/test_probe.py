@@ -310,6 +310,12 @@ def test_the_watcher_tells_the_fused_attention_from_one_written_out(
     assert [bool(seen & set(reply.operations)) for reply in replies] == [True, False]
 
 
+def test_a_reply_that_was_recorded_before_multiplications_were_counted_is_read() -> None:
+    value = execute(Probe(target="f", args=(X,)), {"f": torch.sin}).to_value()
+    assert "multiplications" not in value
+    assert Reply.from_value(unpack(pack(value))).multiplications is None
+
+
 def test_probes_and_replies_cross_as_values() -> None:
     probe = Probe(target="f", args=(X, (1, None)), kwargs={"by": Seed(1)}, init={"width": 2}, state={"a": X})
     again = Probe.from_value(unpack(pack(probe.to_value())))
