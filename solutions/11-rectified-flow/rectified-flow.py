@@ -107,7 +107,7 @@ result = (1 - t) times x0 + t times x1
 
 <details><summary>My numbers are off</summary>
 
-- *It raised RuntimeError, "must match the size of tensor":* `t` meets the last axis.
+- *It raised RuntimeError, "must match the size of tensor":* `t` meets another axis than the first.
 - *Some shapes work, others do not:* the same, where the last axis happens to be as long as the batch.
 - *Right at t = ½ only:* noise and data have changed places.
 
@@ -220,7 +220,7 @@ result = mean over everything of (predicted - velocity of the paths)²
 
 - *Too large by the number of pixels, or of rows:* the mean runs over all numbers, not only over the rows or the pixels.
 - *It raised an error inside the velocity:* hand over `t` as it is, `(batch,)`.
-- *The gradients are missing:* is something detached, or taken out with `.item()`?
+- *The gradient is missing:* is the velocity detached, or the loss taken out with `.item()`?
 
 </details>
 """
@@ -362,6 +362,7 @@ result = the path, stacked
 
 - *The shape is one too short:* is the start part of the path?
 - *Right for a velocity without t only:* which times do you ask at? The last is 1 - h.
+- *It raised an error inside the velocity:* it wants one time for each row, a tensor `(batch,)`.
 - *All points of the path are the same:* `x += …` changes the very tensor that you put into the list. Make a new one.
 
 </details>
@@ -412,7 +413,7 @@ $$k_1 = v(x, t), \qquad k_2 = v(x + h\, k_1,\; t + h), \qquad x \leftarrow x + h
 By hand: with $v(x, t) = 2t$, from $x = 1$ in two steps: $1 + \frac12 \cdot \frac{0 + 1}{2} = 1.25$, then
 $1.25 + \frac12 \cdot \frac{1 + 2}{2} = 2$. That is exact. It costs two questions to the velocity for each step.
 
-The result is the whole path, as before.
+The result is the whole path, and less than one step raises `ValueError`, as before.
 
 <details><summary>A question to start with</summary>
 
@@ -426,7 +427,7 @@ Where do you stand when you ask for the second arrow, and what time is it there?
 for number = 0 … steps - 1:
     k1 = velocity(x, number / steps)
     k2 = velocity(x + k1 / steps, (number + 1) / steps)
-    x = x + the mean of k1 and k2 / steps
+    x = x + (the mean of k1 and k2) / steps
 ```
 
 </details>
@@ -706,6 +707,7 @@ Cov = t std² - (1 - t)
 - *Wrong by the sign near t = 0:* there $x_t$ is all noise, and $v = \mu - x$. Does your covariance tend to -1?
 - *Right for std = 1 only:* the variance is std².
 - *Right where mean = 0 only:* is $t \mu$ subtracted from $x$, and $\mu$ added in front?
+- *NaN or ∞ at t = 0 or t = 1:* do not divide by $t$ or $1 - t$; the variance of $x_t$ is never 0.
 
 </details>
 """
@@ -777,8 +779,8 @@ yours. The check trains, so it takes some seconds.
 
 <details><summary>A question to start with</summary>
 
-What is drawn anew in each step: the data, the noise, the times? What would happen if the noise were drawn once, before
-the loop?
+What is drawn anew in each step: the data, the noise, the times? If the noise were drawn once, before the loop, 256 points
+would stand for all noise. How well can they do so in the plane, and how well among images of 64 pixels?
 
 </details>
 

@@ -28,6 +28,33 @@ def test_an_interpolation_by_the_library_earns_nothing() -> None:
     assert all("does the exercise's work" in message for message in told.values())
 
 
+@pytest.mark.parametrize("cut", ["velocity(x, t) - target.detach()", "velocity(x.detach(), t) - target"])
+def test_a_loss_through_whose_velocity_alone_gradients_pass_is_right(cut: str) -> None:
+    source = answers(SPEC.slug)["flow_matching_loss"]
+    assert source.count("velocity(x, t) - target") == 1
+    assert lost("flow_matching_loss", source.replace("velocity(x, t) - target", cut)) == {}
+
+
+@pytest.mark.parametrize("exercise", ["euler_sample", "heun_sample"])
+@pytest.mark.parametrize("time", ["torch.tensor(number / steps)", "torch.full((1,), number / steps)"])
+def test_the_velocity_is_asked_with_a_time_for_each_row(exercise: str, time: str) -> None:
+    source = answers(SPEC.slug)[exercise]
+    given = "torch.full((len(x),), number / steps, dtype=x.dtype)"
+    assert source.count(given) == 1
+    told = lost(exercise, source.replace(given, time))
+    assert set(told) == {"path", "one_step"}
+    assert "one time for each row" in told["path"]
+
+
+@pytest.mark.parametrize("label", ["no_class", "torch.tensor(no_class)"])
+def test_the_velocity_is_asked_with_a_class_for_each_row(label: str) -> None:
+    source = answers(SPEC.slug)["guided_velocity"]
+    assert source.count("torch.full_like(label, no_class)") == 1
+    told = lost("guided_velocity", source.replace("torch.full_like(label, no_class)", label))
+    assert set(told) == {"weights", "zero_and_one"}
+    assert "one class for each row" in told["weights"]
+
+
 # The trained flow
 
 

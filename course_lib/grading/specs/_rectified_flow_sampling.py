@@ -225,6 +225,9 @@ def _conditional_field(rng: np.random.Generator) -> Code:
     rate, slope = np.round(rng.uniform([0.7, 0.4], [1.3, 0.9]), 3)
     source = f"""
 def velocity(x, t, label):
+    for name, part in (("time", t), ("class", label)):
+        if not torch.is_tensor(part) or part.shape != x.shape[:1]:
+            raise RuntimeError(f"the velocity wants a tensor with one {{name}} for each row, {{tuple(x.shape[:1])}}")
     s, c = (part.reshape(-1, *[1] * (x.dim() - 1)) for part in (t, label))
     return torch.sin({rate} * x + c) + {slope} * s * c - 0.3 * x
 """
