@@ -207,8 +207,8 @@ merge:  (rows · columns) and (channels · P · P)                              
 - *The shape is right and the numbers are mixed:* `reshape` alone keeps the order in memory; the axes must change places
   before they are merged.
 - *Right for one channel only:* channels come before the pixels of a patch.
-- *Right for square images only:* rows of patches are the slow axis, columns the fast one.
-- *Each patch holds every third pixel:* height splits into (rows, P), not into (P, rows).
+- *Right for one column of patches only:* rows of patches are the slow axis, columns the fast one.
+- *Each patch holds pixels that lie apart:* height splits into (rows, P), not into (P, rows).
 
 </details>
 """
@@ -443,8 +443,8 @@ The constructor is given; you write two methods.
   for every image, that collects what the head will need. Then the positions are added, **to the class token too**:
   `self.positions` has one row for each vector of the sequence. Then come the blocks, one after the other. No position
   is hidden from another: all of an image is there from the start.
-- **`forward`** makes one vector of the sequence, and logits of it with `self.head`. With `pool="class"` it is the class
-  token's vector, with `pool="mean"` the mean of all patches' vectors.
+- **`forward`** makes one vector of the sequence, and logits of it with `self.head` (one linear layer to the classes).
+  With `pool="class"` it is the class token's vector, with `pool="mean"` the mean of all patches' vectors.
 
 <details><summary>A question to start with</summary>
 
@@ -471,8 +471,9 @@ forward: the class token's vector, or the mean over the sequence; head
 
 - *Sizes do not match where positions are added:* the class token comes first, then the positions.
 - *Only the line about the class token:* it must have its position like all others, and it stands at place 0.
-- *Only the line about the mean:* the mean runs over the sequence, not over the channels.
-- *The last patch sees everything and the first nothing:* leave out the causal mask.
+- *Only the line about the logits:* the class token's vector is `x[:, 0]`; the mean runs over the sequence, not over the
+  channels.
+- *The last patch sees everything and the first only itself:* leave out the causal mask.
 - *Rows that sum to one:* return logits. The loss takes the softmax; taking it twice trains badly.
 
 </details>

@@ -91,7 +91,7 @@ vision_transformer = Exercise(
             name="gradients",
             text="the gradients by the images and all weights",
             points=0.5,
-            cases=_vit(("__call__", "class", 2), gradients=("0", "state")),
+            cases=_vit(("__call__", "class", 2), ("__call__", "mean", 2), gradients=("0", "state")),
         ),
     ],
     misconceptions=[
@@ -184,6 +184,12 @@ vision_transformer = Exercise(
             edits=[(HEAD, "return self.head(x.mean(dim=1))")],
         ),
         Misconception(
+            name="token_left_out_of_the_mean",
+            says="You average over the patches where there is a class token; take the token's vector alone.",
+            line="logits",
+            edits=[(HEAD, 'return self.head(x[:, 1:].mean(dim=1) if self.pool == "class" else x.mean(dim=1))')],
+        ),
+        Misconception(
             name="first_patch_for_all",
             says="Without a class token your head reads the first patch alone; take the mean over all patches.",
             line="logits",
@@ -201,6 +207,12 @@ vision_transformer = Exercise(
             "`torch.no_grad()`.",
             line="gradients",
             edits=[("self.patch_embedding(images)", "self.patch_embedding(images).detach()")],
+        ),
+        Misconception(
+            name="no_gradient_through_the_mean",
+            says="Your numbers are right, but no gradient passes the mean over the patches; leave out `.detach()`.",
+            line="gradients",
+            edits=[("x.mean(dim=1)", "x.mean(dim=1).detach()")],
         ),
     ],
 )
@@ -254,6 +266,31 @@ attention_rollout = Exercise(
             says="You add the identity and do not halve, so your rows sum to more than one.",
             line="one_block",
             edits=[("(layer + identity) / 2", "(layer + identity)")],
+        ),
+        Misconception(
+            name="only_the_identity_halved",
+            says="You halve the identity alone; the sum of both is halved, so mind the brackets.",
+            line="one_block",
+            edits=[("(layer + identity) / 2", "(layer + identity / 2)")],
+        ),
+        Misconception(
+            name="halved_at_the_end",
+            says="You halve once, behind the product, so your rows do not sum to one; each block's sum is halved.",
+            line="blocks",
+            edits=[("(layer + identity) / 2", "(layer + identity)"), ("    return rollout", "    return rollout / 2")],
+        ),
+        Misconception(
+            name="heads_kept_apart",
+            says="You follow each head through all blocks and average at the end; what one head brought, every head "
+            "of the next block reads, so average the heads of each block first.",
+            line="blocks",
+            source="""def attention_rollout(weights):
+    identity = torch.eye(weights.shape[-1])
+    rollout = identity
+    for layer in weights.unbind(dim=1):
+        rollout = (layer + identity) / 2 @ rollout
+    return rollout.mean(dim=1)
+""",
         ),
         Misconception(
             name="order_reversed",
@@ -444,6 +481,28 @@ caption_decoder = Exercise(
             line="logits",
             edits=[
                 (EMBED, EMBED + "\n        patches = patches + sinusoidal_positions(patches.shape[1], self.d_model)")
+            ],
+        ),
+        Misconception(
+            name="mask_the_other_way",
+            says="Your mask is True where a word may not look, as in some layers of PyTorch; here True means that it "
+            "may. The last word sees no word, and the softmax of an empty row is NaN.",
+            line="logits",
+            edits=[(MASK, "mask = ~causal_mask(tokens.shape[1])")],
+        ),
+        Misconception(
+            name="mask_in_the_first_block_only",
+            says="Only your first block has the causal mask; give it to every block.",
+            line="future",
+            edits=[(BLOCK, BLOCK + "\n            mask = None")],
+        ),
+        Misconception(
+            name="positions_in_every_block",
+            says="You add the positions again before each block; they are added once, to the embeddings.",
+            line="logits",
+            edits=[
+                (EMBED, "x = self.embedding(tokens)"),
+                (BLOCK, BLOCK.replace("(x,", "(x + sinusoidal_positions(tokens.shape[1], self.d_model),")),
             ],
         ),
         Misconception(
