@@ -187,7 +187,7 @@ r"""
 **Difficulty** ●●○ · **Importance** ●●● · **12 min** · **4 points**
 
 The encoder of a variational autoencoder answers with a Gaussian for each $x$, and it pays for every nat by which this
-Gaussian differs from $\mathcal{N}(0, 1)$:
+Gaussian differs from $\mathcal{N}(0, 1)$ (KL is short for Kullback–Leibler divergence):
 
 $$
 \mathrm{KL}\big(\mathcal{N}(\boldsymbol\mu, \boldsymbol\sigma^2) \,\|\, \mathcal{N}(0, 1)\big)
@@ -352,7 +352,7 @@ mean of (distortion + kl) over the batch
 
 - *Too small by a factor:* is it the mean over features, or over latent entries?
 - *Right for `sigma = 1` up to a constant, wrong for others:* where does `sigma` enter? Is it squared?
-- *Off by the same amount everywhere:* the logarithm of the density's factor is missing.
+- *Off by the same amount everywhere:* the logarithm of the density's factor is missing, or has lost its ½.
 - *It falls when the KL grows:* the KL is a cost, so it is added.
 
 </details>
@@ -398,7 +398,8 @@ $$p(x) = p(x_1)\, p(x_2 \mid x_1) \cdots p(x_n \mid x_1, \dots, x_{n-1})$$
 
 `model(ids)` takes rows of whole numbers, `(count, length)`, and gives logits, `(count, length, levels)`. The logits **at
 place $t$ are those of the value at place $t$**; they depend on the values before $t$ and on nothing else. (In chapter 6
-the logits at $t$ were those of the next token. Here they are not shifted.)
+the logits at $t$ were those of the next token. Here they are not shifted.) Rows are always whole: the model does not take
+shorter ones.
 
 Draw `count` rows, independently. At the beginning nothing is drawn yet; any whole numbers, say zeros, may stand where
 no value is drawn.
@@ -509,6 +510,7 @@ generator = mean of softplus(-fake_logits)              non-saturating
 <details><summary>My numbers are off</summary>
 
 - *"not finite" for large logits:* the logarithm of a sigmoid that has become 0. Use `softplus` or `logsigmoid`.
+- *Finite and wrong for large logits:* a small number added, or a clamp, hides the infinity and loses the logit.
 - *Right only where there are as many real as fake points:* take two means and add them.
 - *The generator's loss is right with one setting only:* are the two forms exchanged?
 - *Half of what it should be:* the discriminator's loss is a sum of two means.
@@ -551,7 +553,7 @@ r"""
 **Difficulty** ●●● · **Importance** ●●● · **25 min** · **6 points**
 
 Now put it together. The constructor is given. Its `encoder2` is twice as wide as the latent: **the first half of its
-output is the mean, the second half the log-variance.** Write
+output is the mean, the second half the log-variance**, both as they come. Write
 
 1. `encode`: data → mean and log-variance,
 2. `decode`: latents → data, the same as in exercise 1,

@@ -29,6 +29,11 @@ def test_equal_up_to_round_off_is_no_difference() -> None:
     assert compare(Reply((WANT, WANT)), Reply([WANT, WANT]), returns=("the output", "the weights")) is None
 
 
+def test_a_single_output_is_not_called_by_the_first_name_of_several() -> None:
+    finding = compare(Reply(WANT), Reply(WANT + 1), returns=("the reconstruction", "the mean"))
+    assert finding is not None and "of the output differ" in finding.message
+
+
 @pytest.mark.parametrize(("dtype", "slight", "clear"), [(torch.float64, 1e-7, 1e-5), (torch.float32, 2e-5, 1e-3)])
 def test_each_dtype_has_its_tolerance(dtype: torch.dtype, slight: float, clear: float) -> None:
     assert found(WANT.to(dtype), WANT.to(dtype) * (1 + slight)) == ("", "")

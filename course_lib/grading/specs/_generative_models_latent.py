@@ -540,6 +540,13 @@ negative_elbo = Exercise(
             edits=[(SQUARES, "squares = (x - reconstruction) ** 2 / sigma**2")],
         ),
         Misconception(
+            name="mean_squared_error",
+            says="Your first term is a mean squared error; it is a sum over features, divided by 2σ², with ½ ln(2π σ²) "
+            "for each feature.",
+            line="output",
+            edits=[(BOUND, "return F.mse_loss(reconstruction, x) + kl.mean()")],
+        ),
+        Misconception(
             name="not_squared",
             says="You take the absolute difference; a Gaussian's exponent has its square.",
             line="output",
@@ -550,6 +557,15 @@ negative_elbo = Exercise(
             says="You divide the squares by 2σ; by 2σ² is right.",
             line="sigma",
             edits=[(SQUARES, "squares = (x - reconstruction) ** 2 / (2 * sigma)")],
+        ),
+        Misconception(
+            name="sigma_as_variance",
+            says="You take sigma for the variance; it is the standard deviation, so σ² stands in both places.",
+            line="sigma",
+            edits=[
+                (SQUARES, "squares = (x - reconstruction) ** 2 / (2 * sigma)"),
+                (CONSTANT, "constant = 0.5 * math.log(2 * math.pi * sigma)"),
+            ],
         ),
         Misconception(
             name="sigma_ignored",

@@ -25,6 +25,8 @@ def _model(rng: np.random.Generator, length: int, levels: int) -> Code:
     weights = np.round(rng.uniform(1.0, 2.5, size=length), 3).tolist()
     return Code(
         "def model(ids):\n"
+        f"    if ids.dim() != 2 or ids.shape[1] != {length}:\n"
+        f"        raise ValueError(f'The model takes rows of {length} values; these ids are {{tuple(ids.shape)}}.')\n"
         f"    phases = torch.tensor({phases})\n"
         f"    seen = (ids + 1) * torch.tensor({weights})\n"
         "    before = seen.cumsum(dim=1) - seen\n"
@@ -85,6 +87,24 @@ def _from_place(model: Model, rows: torch.Tensor, read: Callable[[int], int]) ->
     return probability
 
 
+def _one_number_for_all_places(model: Model, rows: torch.Tensor) -> torch.Tensor:
+    """The probability of each row if one evenly drawn number chooses the value at every place."""
+    edges = model(rows).softmax(dim=-1).cumsum(dim=-1).gather(-1, rows[..., None]).squeeze(-1)
+    chances = model(rows).softmax(dim=-1).gather(-1, rows[..., None]).squeeze(-1)
+    return (edges.amin(dim=1) - (edges - chances).amax(dim=1)).clamp_min(0)
+
+
+def _only_the_value_before(model: Model, rows: torch.Tensor) -> torch.Tensor:
+    """The probability of each row if every value but the one before is hidden from the model."""
+    probability = torch.ones(len(rows), dtype=torch.float64)
+    for place in range(rows.shape[1]):
+        ids = torch.zeros_like(rows)
+        ids[:, place - 1 : place] = rows[:, place - 1 : place]
+        chances = model(ids)[:, place].softmax(dim=-1)
+        probability = probability * chances.gather(-1, rows[:, place, None]).squeeze(-1)
+    return probability
+
+
 def _wrong(probe: Probe) -> list[torch.Tensor]:
     """The probabilities of the rows under what students draw instead."""
     model, rows = _run(probe.args[0]), _rows(probe)
@@ -97,6 +117,8 @@ def _wrong(probe: Probe) -> list[torch.Tensor]:
         _joint(logits.sigmoid().log(), rows),
         torch.full((len(rows),), 1 / len(rows), dtype=torch.float64),
         _joint(2 * logits, rows),
+        _one_number_for_all_places(model, rows),
+        *([_only_the_value_before(model, rows)] if rows.shape[1] > 2 else []),
     ]
 
 
@@ -212,6 +234,32 @@ autoregressive_sample = Exercise(
             edits=[(LOGITS, "logits = model(ids)[:, -1]")],
         ),
         Misconception(
+            name="only_the_value_before",
+            says="You show the model only the value before; it needs all values that are drawn so far.",
+            line="draws",
+            edits=[
+                (
+                    LOGITS,
+                    "recent = torch.zeros_like(ids)\n"
+                    "        recent[:, place - 1 : place] = ids[:, place - 1 : place]\n"
+                    "        logits = model(recent)[:, place]",
+                )
+            ],
+        ),
+        Misconception(
+            name="one_number_for_all_places",
+            says="You choose the values at all places of a row by one random number; draw a new one for each place.",
+            line="draws",
+            edits=[
+                (EMPTY, EMPTY + "\n    number = torch.rand(count, 1, generator=generator)"),
+                (
+                    DRAW,
+                    "edges = logits.softmax(dim=-1).cumsum(dim=-1)\n"
+                    "        drawn = (number > edges[:, :-1]).sum(dim=-1, keepdim=True)",
+                ),
+            ],
+        ),
+        Misconception(
             name="from_the_end",
             says="You draw the last value first; each value depends on those before it.",
             line="draws",
@@ -313,7 +361,10 @@ gan_losses = Exercise(
             name="gradients",
             text="the gradients by all logits",
             points=0.5,
-            cases=_logits((5, 3), gradients=("0", "1")),
+            cases=lambda rng: [
+                *_logits((5, 3), gradients=("0", "1"))(rng),
+                *_logits((3, 4), saturating=True, gradients=("0", "1"))(rng),
+            ],
         ),
     ],
     misconceptions=[
@@ -428,6 +479,32 @@ gan_losses = Exercise(
                 (ON_FAKE, "on_fake = -(1 - fake_logits.sigmoid()).log().mean()"),
                 (NON_SATURATING, "generator = -fake_logits.sigmoid().log().mean()"),
             ],
+        ),
+        Misconception(
+            name="logarithm_cut_off",
+            says="Your logarithm of a probability is cut off, so a certain discriminator has no slope; use softplus, "
+            "logsigmoid or the cross-entropy with logits.",
+            line="certain",
+            edits=[
+                (ON_REAL, "on_real = -real_logits.sigmoid().log().clamp_min(-100).mean()"),
+                (ON_FAKE, "on_fake = -(1 - fake_logits.sigmoid()).log().clamp_min(-100).mean()"),
+                (NON_SATURATING, "generator = -fake_logits.sigmoid().log().clamp_min(-100).mean()"),
+            ],
+        ),
+        Misconception(
+            name="generators_loss_detached",
+            says="Your generator's loss is detached, so the generator learns nothing.",
+            line="gradients",
+            edits=[
+                (SATURATING, "generator = -on_fake.detach()"),
+                (NON_SATURATING, NON_SATURATING + ".detach()"),
+            ],
+        ),
+        Misconception(
+            name="saturating_loss_detached",
+            says="Your saturating loss is detached, so the generator learns nothing.",
+            line="gradients",
+            edits=[(SATURATING, "generator = -on_fake.detach()")],
         ),
         Misconception(
             name="fake_detached",

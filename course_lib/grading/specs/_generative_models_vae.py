@@ -12,7 +12,9 @@ from course_lib.grading.specs._generative_models_latent import DECODE, LIBRARY_K
 from course_lib.models import generative as reference
 
 
-def _model(method: str, *batches: int, gradients: tuple[str, ...] = ()) -> Callable[[np.random.Generator], list[Probe]]:
+def _model(
+    method: str, *batches: int, scale: float = 1.0, gradients: tuple[str, ...] = ()
+) -> Callable[[np.random.Generator], list[Probe]]:
     """Cases with batches of these sizes; of the first, sigma is drawn, of the others it is left out."""
     widths = {"encode": (7,), "decode": (3,), "sample": (3,)}.get(method, (7, 3))
 
@@ -23,7 +25,7 @@ def _model(method: str, *batches: int, gradients: tuple[str, ...] = ()) -> Calla
                 init={**SIZES, "sigma": round(float(rng.uniform(0.4, 0.7)), 3)} if number == 0 else SIZES,
                 state=random_state(reference.VAE(**SIZES), rng, scale=0.8),
                 method=method,
-                args=tuple(random_tensor(rng, batch, width) for width in widths),
+                args=tuple(random_tensor(rng, batch, width, scale=scale) for width in widths),
                 gradients=gradients,
             )
             for number, batch in enumerate(batches)
@@ -47,7 +49,12 @@ vae = Exercise(
     uses=("reparameterize", "negative_elbo"),
     banned=LIBRARY_KL,
     lines=[
-        Line(name="encode", text="mean and log-variance of each row", points=1, cases=_model("encode", 2, 4)),
+        Line(
+            name="encode",
+            text="mean and log-variance of each row",
+            points=1,
+            cases=lambda rng: [*_model("encode", 2, 4)(rng), *_model("encode", 3, scale=30.0)(rng)],
+        ),
         Line(name="decode", text="the row of each latent", points=0.5, cases=_model("decode", 2, 4)),
         Line(name="forward", text="encode, draw, decode", points=1.5, cases=_model("__call__", 2, 4)),
         Line(name="loss", text="the negative ELBO of a batch", points=1, cases=_model("loss", 2, 4)),
@@ -95,6 +102,12 @@ vae = Exercise(
             says="You make a positive number of the second half; it is the logarithm of the variance as it is.",
             line="encode",
             edits=[(HALVES, HALVES + "\n        log_variance = F.softplus(log_variance)")],
+        ),
+        Misconception(
+            name="log_variance_clamped",
+            says="You clamp the log-variance; return it as the network gives it.",
+            line="encode",
+            edits=[(HALVES, HALVES + "\n        log_variance = log_variance.clamp(-10, 10)")],
         ),
         Misconception(
             name="decoder_without_activation",
