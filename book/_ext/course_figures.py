@@ -22,6 +22,7 @@ LOGGER = logging.getLogger(__name__)
 
 def inline_svg(text: str, prefix: str) -> str:
     """The SVG as part of a page: names that only it uses, and the page's colour for text and axes."""
+    text = re.sub(r'(<image [^>]*?) id="[^"]*"', r"\1", text)  # one picture drawn twice would have one name twice
     text = re.sub(r'\bid="', f'id="{prefix}-', text)
     text = re.sub(r'href="#', f'href="#{prefix}-', text)
     text = text.replace("url(#", f"url(#{prefix}-")

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+import subprocess
+import time
+from pathlib import Path
 from typing import Any
 
 from docutils import nodes
@@ -29,26 +33,32 @@ def _typeset(visit: Any, translator: Any, node: nodes.Element) -> None:
 
 
 class PatientServer(katex.KaTeXServer):
-    """The maths server, started again where it had made its socket and did not listen to it yet."""
-
-    START = katex.KaTeXServer.start
-    ATTEMPTS = 5
+    """The maths server, waited for until it listens: its socket is there a moment earlier, and refuses until then."""
 
     @classmethod
-    def start(cls) -> katex.KaTeXServer:
-        for _ in range(cls.ATTEMPTS - 1):
+    def start_server_process(cls, rundir: Path, timeout: float) -> tuple[subprocess.Popen[bytes], socket.socket]:
+        path = rundir / "katex.sock"
+        command = cls.build_command(socket=path)
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=rundir)
+        deadline = time.monotonic() + timeout
+        while True:
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             try:
-                return cls.START()
-            except ConnectionRefusedError:
-                LOGGER.info("The maths server was not listening yet: another is started.")
-        return cls.START()
+                connection.connect(str(path))
+                return process, connection
+            except (FileNotFoundError, ConnectionRefusedError):
+                connection.close()
+            if time.monotonic() > deadline:
+                process.kill()  # left alive, it would hold the output of whoever waits for this build to end
+                raise cls.timeout_error(timeout)
+            time.sleep(0.001)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     katex.KATEX_DEFAULT_OPTIONS["throwOnError"] = True
     katex.STARTUP_TIMEOUT = 60.0
     katex.RENDER_TIMEOUT = 60.0
-    katex.KaTeXServer.start = PatientServer.start
+    katex.KaTeXServer.start_server_process = PatientServer.start_server_process
     app.setup_extension("sphinxcontrib.katex")
     app.add_html_math_renderer(
         "course_katex", inline_renderers=(visit_inline, None), block_renderers=(visit_block, None)

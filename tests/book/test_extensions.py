@@ -12,9 +12,12 @@ from course_figures import inline_svg
 from course_maths import PatientServer
 from course_repairs import REPAIRS
 from course_weight import trim_style
+from sphinxcontrib.katex import KaTeXError
 
 from course_lib.figures import INK
 from tools.book import ROOT
+
+REAL_POPEN = subprocess.Popen
 
 CONFIG = """
 import sys
@@ -58,20 +61,29 @@ UNLABELLED = SVG.format(label="")
 CAPTION = {"figure": {"caption": "What to see."}}
 
 
-def test_a_maths_server_that_does_not_listen_yet_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = [ConnectionRefusedError(), ConnectionRefusedError(), "a server"]
+def test_a_maths_server_is_waited_for_until_it_listens(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    binds = (
+        "import socket, sys, time; s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); time.sleep(0.5); s.listen()"
+    )
+    command = [sys.executable, "-c", f"{binds}; s.accept()"]
+    monkeypatch.setattr(PatientServer, "build_command", lambda socket: [*command, str(socket)])
+    process, connection = PatientServer.start_server_process(tmp_path, 20.0)
+    connection.close()
+    assert process.wait(20) == 0
 
-    def start() -> str:
-        answer = answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
 
-    monkeypatch.setattr(PatientServer, "START", start)
-    assert PatientServer.start() == "a server" and not answers
-    answers += [ConnectionRefusedError()] * PatientServer.ATTEMPTS
-    with pytest.raises(ConnectionRefusedError):
-        PatientServer.start()
+def test_a_maths_server_that_never_listens_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    started = []
+
+    def start(*args: object, **options: object) -> subprocess.Popen[bytes]:
+        started.append(REAL_POPEN(*args, **options))  # type: ignore[call-overload]
+        return started[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    monkeypatch.setattr(PatientServer, "build_command", lambda socket: [sys.executable, "-c", "input()"])
+    with pytest.raises(KaTeXError):
+        PatientServer.start_server_process(tmp_path, 0.2)
+    assert started[0].wait(20) != 0
 
 
 def test_names_in_a_figure_are_its_own_and_its_ink_is_the_page_s() -> None:
