@@ -93,6 +93,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "same_output": {"what": "x"},
     "norm_preserved": {"norms": [X.norm(dim=-1)]},
     "largest_tensor": {"limit": 3},
+    "few_multiplications": {"limit": 3},
     "follows_distribution": {"outcomes": [PAIRS], "probabilities": [DUE]},
 }
 
@@ -108,5 +109,5 @@ def test_replies_of_another_kind_are_left_to_the_comparison(name: str, outputs: 
 
 @pytest.mark.parametrize("name", PROPERTIES)
 def test_failures_are_left_to_the_comparison(name: str) -> None:
-    replies = [Reply(2 * X, largest=10**6), Reply(failure=Failure("raised"))]
+    replies = [Reply(2 * X, largest=10**6, multiplications=10**6), Reply(failure=Failure("raised"))]
     assert Property(name, PARAMETERS[name]).broken(replies) is None
