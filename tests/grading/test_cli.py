@@ -234,6 +234,15 @@ def test_a_gradebook_that_cannot_be_written_costs_no_result(
     assert len(standings(room, SLUG)) == 2 and len(ResultStore(room.results).log()) == 8
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Ctrl-C acts as in a terminal, also where the tests were started in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_stopped_while_others_run_it_says_what_is_written_and_goes_on_later(
     course: Course, handed_in: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
