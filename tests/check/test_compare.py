@@ -186,3 +186,10 @@ def test_no_message_tells_an_expected_value(actual: Any) -> None:
         message = found(want, actual)[1]
         assert message
         assert not any(secret in message for secret in SECRETS)
+
+
+@pytest.mark.parametrize("measure", ["largest", "multiplications"])
+def test_a_reply_without_the_measure_that_was_asked_for_is_not_right(measure: str) -> None:
+    expected = Reply(torch.ones(2), **{measure: 5})
+    assert compare(expected, Reply(torch.ones(2), **{measure: 0})) is None
+    assert "could not be measured" in str(compare(expected, Reply(torch.ones(2))))

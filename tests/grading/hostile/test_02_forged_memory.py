@@ -65,7 +65,7 @@ ATTACKS = {
     "a patched watcher": """
 import course_lib.check.probe as probe
 class Blind:
-    largest, operations = 0, set()
+    largest, multiplications, operations = 0, 0, set()
     __enter__ = lambda self: self
     __exit__ = lambda self, *error: None
 probe.Watcher = Blind
