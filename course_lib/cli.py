@@ -258,14 +258,47 @@ def export(
     slug: Slug = None,
     folder: ClassFolder = None,
     to: Annotated[
-        Path | None, typer.Option("--to", metavar="FILE", help="Default: gradebook.csv in the class's folder.")
+        Path | None,
+        typer.Option(
+            "--to", metavar="FILE", help="Default: gradebook.csv, or with --fill lms/, in the class's folder."
+        ),
     ] = None,
+    fill: Annotated[
+        Path | None,
+        typer.Option(
+            "--fill", metavar="CSV", help="A gradebook file as Canvas or Moodle gave it; a copy is filled in."
+        ),
+    ] = None,
+    column: Annotated[
+        str | None,
+        typer.Option(metavar="HEADING", help="The assignment's column in it, if it is not called like the assignment."),
+    ] = None,
+    scale: Annotated[
+        bool, typer.Option("--scale", help="Multiply scores, so that full marks are the column's points.")
+    ] = False,
+    waiting: Annotated[
+        bool, typer.Option("--waiting", help="Also fill in scores to which a person has yet to add.")
+    ] = False,
+    feedback: Annotated[
+        bool, typer.Option("--feedback", help="Also write the feedback pages as a zip archive for Moodle.")
+    ] = False,
 ) -> None:
-    """Write the gradebook as CSV, for a spreadsheet or a learning management system.
+    """Write the gradebook as CSV, or fill in a gradebook file that you downloaded from Canvas or Moodle.
 
-    One row for each assignment and student, with nbgrader's columns and one that says whether something still
-    waits for a person. Text is quoted, and no field can act as a spreadsheet's formula.
+    The table has one row for each assignment and student, with nbgrader's columns and one that says whether something
+    still waits for a person. Text is quoted, and no field can act as a spreadsheet's formula.
+
+    With `--fill`, scores are put into a copy of the file, and no other byte of it changes. Students are found by id,
+    login and e-mail address. Rows that are nobody's or appear twice are listed, and nothing is guessed. A column is
+    never added: one that is not found is an error.
     """
+    if fill is not None:
+        from course_lib.commands import lms
+
+        lms.run(slug, fill, folder=folder, to=to, column=column, scale=scale, waiting=waiting, feedback=feedback)
+        return
+    if column is not None or scale or waiting or feedback:
+        raise CommandError("--column, --scale, --waiting and --feedback say how to --fill a file; name it", code=USAGE)
     from course_lib.commands import pages
 
     pages.export(slug, folder=folder, to=to)

@@ -15,7 +15,15 @@ from course_lib.grading.ingest import released
 from course_lib.grading.release import grade_cells
 from course_lib.grading.results import Result, ResultStore
 from course_lib.grading.spec import Assignment
-from course_lib.grading.standing import Person, Standing, handed_in_at, people, read_commit, standings
+from course_lib.grading.standing import (
+    Person,
+    Standing,
+    handed_in_at,
+    marked_late,
+    people,
+    read_commit,
+    standings,
+)
 
 UNREADABLE, CRASHED, LIMIT, HIDDEN, FILES, LATE, WRITTEN, UNGRADED, UNOFFICIAL = (
     "Notebooks that cannot be read",
@@ -52,6 +60,7 @@ class Entry:
         result: what the scores in the gradebook come from, if there is one.
         remarks: about the files.
         page: the feedback page, if it is there.
+        marked_late: whether Canvas calls it late, and not when it came.
     """
 
     person: Person
@@ -60,6 +69,7 @@ class Entry:
     result: Result | None
     remarks: Sequence[str]
     page: Path | None
+    marked_late: bool = False
 
     @property
     def late(self) -> float:
@@ -78,6 +88,8 @@ class Entry:
             return [*found, (UNGRADED, "")]
         if self.late:
             found.append((LATE, f"{self.late:.1f} hours" if self.late < 48 else f"{self.late / 24:.0f} days"))
+        elif self.marked_late:
+            found.append((LATE, "Canvas says so, and not how many hours"))
         if self.waits:
             found.append((WRITTEN, ""))
         result = self.result
@@ -144,6 +156,7 @@ def overview(classroom: Classroom, spec: Assignment) -> Overview:
                 store.get(last.key) if last else None,
                 remarks(classroom.submitted(student, spec.slug), spec),
                 page if page.exists() else None,
+                marked_late(classroom, student, spec.slug),
             )
         )
     entries.sort(key=lambda entry: _plain(entry.person.name))

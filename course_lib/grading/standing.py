@@ -14,6 +14,9 @@ from nbgrader.utils import parse_utc
 from course_lib.grading.classroom import Classroom
 from course_lib.grading.results import write_atomically
 
+LATE_MARK = "late.txt"
+"""File beside a notebook that its system calls late."""
+
 
 @dataclass(frozen=True)
 class CellGrade:
@@ -156,6 +159,12 @@ def handed_in_at(classroom: Classroom, student: str, slug: str) -> datetime | No
         return parse_utc((classroom.submitted(student, slug) / "timestamp.txt").read_text().strip())
     except (OSError, ValueError):
         return None
+
+
+def marked_late(classroom: Classroom, student: str, slug: str) -> bool:
+    """Whether the system that a submission comes from calls it late, and its time is not known."""
+    folder = classroom.submitted(student, slug)
+    return (folder / LATE_MARK).is_file() and not (folder / "timestamp.txt").is_file()
 
 
 def read_commit(classroom: Classroom, student: str, slug: str) -> Commit | None:

@@ -17,7 +17,7 @@ from course_lib.grading.intake import plan as plans
 from course_lib.grading.intake.archive import Entry
 from course_lib.grading.intake.names import detect, read_claim
 from course_lib.grading.intake.roster import folded
-from course_lib.grading.standing import handed_in_at, people
+from course_lib.grading.standing import handed_in_at, marked_late, people
 from tests.grading.classes import SLUG, SPEC, Course
 from tests.grading.downloads import NAME, Class, canvas, collected, exchange, moodle, table, unpacked, zipped
 
@@ -39,6 +39,7 @@ def test_a_canvas_download_is_taken_in_and_its_late_mark_is_told(course: Course,
     source = zipped(tmp_path / "submissions.zip", canvas(new, late=new.students[2]))
     code, said = collected(course, new, source, "--yes")
     assert code == DONE and "read as a Canvas download" in said and "late, and Canvas does not say when" in said
+    assert [s for s in new.students if marked_late(new.room, s, SLUG)] == [new.students[2]]
     assert new.taken() == new.notebooks
 
 

@@ -21,12 +21,12 @@ from course_lib.grading.intake.archive import Entry, EntryError, Source, shown
 from course_lib.grading.intake.names import Claim, Kind, read_claim
 from course_lib.grading.intake.roster import Match, Members, is_possible_id, match
 from course_lib.grading.spec import Assignment
-from course_lib.grading.standing import handed_in_at
+from course_lib.grading.standing import LATE_MARK, handed_in_at
 
 EARLIER = "earlier"
 """Folder in the class's folder that keeps what was replaced."""
 
-OF_NBGRADER = {"timestamp.txt", "submission_secret.txt"}
+OF_NBGRADER = {"timestamp.txt", "submission_secret.txt", LATE_MARK}
 
 
 class State(Enum):
@@ -48,6 +48,7 @@ class Taken:
         time: when it was handed in, in UTC, if that is known.
         state: what taking it in would do.
         notes: what a person should know about it.
+        late: whether its system calls it late.
     """
 
     student: str
@@ -55,6 +56,7 @@ class Taken:
     time: datetime | None
     state: State
     notes: tuple[str, ...] = ()
+    late: bool = False
 
 
 @dataclass
@@ -132,6 +134,8 @@ def apply(plan: Plan, source: Source, classroom: Classroom, spec: Assignment, *,
             fresh.mkdir(parents=True)
             _write(fresh / f"{spec.notebook}.ipynb", source.read(item.entry))
             _write_time(fresh, item.time)
+            if item.late:
+                _write(fresh / LATE_MARK, b"late; the system that it comes from says so, and not when it came\n")
             if folder.exists():
                 _keep(folder, classroom.folder / EARLIER / spec.slug / item.student)
             fresh.rename(folder)
@@ -190,7 +194,7 @@ def _choose(
     plan.left_out += [(c.entry.name, f"the same as {claim.entry.name}") for c in named if c is not claim]
     time = claim.time or _time_beside(claim.entry, source, plan.kind) or _time_in_list(student, members, plan.kind)
     state = _state(classroom, student, spec, content, time)
-    plan.taken.append(Taken(student, claim.entry, time, state, tuple(_notes(claim, time, content, spec))))
+    plan.taken.append(Taken(student, claim.entry, time, state, tuple(_notes(claim, time, content, spec)), claim.late))
 
 
 def _state(classroom: Classroom, student: str, spec: Assignment, content: bytes, time: datetime | None) -> State:
