@@ -5,12 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from contextlib import closing
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from course_lib.commands import ATTENTION, ENVIRONMENT, FAULT, USAGE, CommandError, console, errors
+
+if TYPE_CHECKING:
+    from course_lib.grading.sandbox import Grounds
 
 # nbformat's schemas name no IRI, and whoever could check one builds dozens of grammars at import, for seconds
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
@@ -61,6 +65,15 @@ UnsafeLocal = Annotated[
         "--unsafe-local",
         help="Grade without the sandbox, where it cannot be had. Students' code then runs as you, and each result "
         "is marked as not official.",
+    ),
+]
+
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Run submissions on the workers of the Dask scheduler there, such as tcp://node1:8786.",
     ),
 ]
 
@@ -179,6 +192,7 @@ def grade(
     folder: ClassFolder = None,
     jobs: Jobs = None,
     unsafe_local: UnsafeLocal = False,
+    scheduler: Scheduler = None,
 ) -> None:
     """Grade what was handed in and write the scores into the gradebook.
 
@@ -198,9 +212,7 @@ def grade(
         for text in said:
             console.print(text, soft_wrap=True)
         return
-    from course_lib.grading.sandbox import Warming
-
-    with Warming(unsafe_local=unsafe_local) as sandbox:
+    with closing(_grounds(scheduler, unsafe_local=unsafe_local)) as sandbox:
         if never_graded(room, slug):
             sandbox.start()  # it takes as long as what is imported now
         from course_lib.commands.grade import run
@@ -214,6 +226,7 @@ def regrade(
     folder: ClassFolder = None,
     jobs: Jobs = None,
     unsafe_local: UnsafeLocal = False,
+    scheduler: Scheduler = None,
     yes: Annotated[bool, typer.Option("--yes", help="Replace the scores without asking.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change; write no score.")] = False,
 ) -> None:
@@ -227,7 +240,8 @@ def regrade(
 
     if yes and dry_run:
         raise CommandError("give --yes or --dry-run, not both", code=USAGE)
-    run(slug, folder=folder, jobs=jobs, unsafe_local=unsafe_local, yes=yes, dry_run=dry_run)
+    with closing(_grounds(scheduler, unsafe_local=unsafe_local)) as sandbox:
+        run(slug, sandbox=sandbox, folder=folder, jobs=jobs, yes=yes, dry_run=dry_run)
 
 
 @app.command(rich_help_panel=GRADE)
@@ -369,6 +383,17 @@ def main() -> None:
         else:
             errors.print("[red]Error:[/]", str(error), soft_wrap=True, markup=True)
         sys.exit(code)
+
+
+def _grounds(scheduler: str | None, *, unsafe_local: bool) -> Grounds:
+    """Where submissions are run: here, or on a cluster."""
+    if scheduler is None:
+        from course_lib.grading.sandbox import Warming
+
+        return Warming(unsafe_local=unsafe_local)
+    from course_lib.grading.cluster.controller import Cluster
+
+    return Cluster(scheduler, unsafe_local=unsafe_local)
 
 
 def _exit_code(error: Exception) -> int:

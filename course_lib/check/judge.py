@@ -132,9 +132,28 @@ def judge(exercise: ExerciseCases, ask: Ask, *, source: str | None = None) -> Ex
     return ExerciseResult(exercise, results)
 
 
+def asked(exercise: ExerciseCases) -> list[Probe]:
+    """The probes that :func:`judge` puts, in its order; after a reply that ends the exercise it puts no more."""
+    probes: list[Probe] = []
+    trained: set[bytes] = set()
+    for line in exercise.lines:
+        for case in line.cases:
+            if line.measures and _training(case.probe) in trained:
+                continue
+            if line.measures:
+                trained.add(_training(case.probe))
+            probes.append(case.probe)
+    return probes
+
+
+def _training(probe: Probe) -> bytes:
+    """What tells one training from another."""
+    return pack(probe.to_value(), trusted=True)
+
+
 def _ask_once(probe: Probe, ask: Ask, trained: dict[bytes, Reply]) -> Reply:
     """The reply to a probe that trains; lines that measure the same training share it."""
-    key = pack(probe.to_value(), trusted=True)
+    key = _training(probe)
     if key not in trained:
         trained[key] = ask(probe)
     return trained[key]

@@ -18,10 +18,10 @@ from course_lib.grading.grade import prepare
 from course_lib.grading.ingest import read_submission
 from course_lib.grading.lookup import find_result
 from course_lib.grading.overview import REMEDIES, overview
-from course_lib.grading.parallel import Outcome, default_jobs, grade_many
+from course_lib.grading.parallel import Outcome, grade_many
 from course_lib.grading.release import register
 from course_lib.grading.results import Result, ResultStore
-from course_lib.grading.sandbox import SandboxMissing, Warming
+from course_lib.grading.sandbox import Grounds, SandboxMissing
 from course_lib.grading.spec import Assignment
 from course_lib.grading.unchanged import forget, given, remember
 
@@ -31,7 +31,7 @@ LISTED = 8
 def run(
     slug: str | None,
     *,
-    sandbox: Warming,
+    sandbox: Grounds,
     folder: Path | None = None,
     jobs: int | None = None,
     replace: bool = False,
@@ -72,7 +72,7 @@ def say_what_works(holder: str) -> None:
 
 
 def _grade(
-    room: Classroom, spec: Assignment, jobs: int | None, sandbox: Warming, replace: bool
+    room: Classroom, spec: Assignment, jobs: int | None, sandbox: Grounds, replace: bool
 ) -> tuple[list[str], str]:
     """Grade one assignment; returns what could not be done, and what was said at the end.
 
@@ -107,7 +107,7 @@ def _grade(
 
 
 def regraded(
-    room: Classroom, spec: Assignment, *, jobs: int | None, sandbox: Warming
+    room: Classroom, spec: Assignment, *, jobs: int | None, sandbox: Grounds
 ) -> tuple[dict[str, Result], list[str]]:
     """The result of each student, and what could not be done; nothing is written."""
     with closing(Running(room, spec, jobs=jobs, sandbox=sandbox)) as running, progress_table() as progress:
@@ -132,15 +132,16 @@ class Running:
         faults: what this machine could not run.
     """
 
-    def __init__(self, room: Classroom, spec: Assignment, *, jobs: int | None, sandbox: Warming) -> None:
+    def __init__(self, room: Classroom, spec: Assignment, *, jobs: int | None, sandbox: Grounds) -> None:
         self.spec, self.paths = spec, collect(room, spec)
         self.faults: list[Outcome] = []
         store = ResultStore(room.results)
         self.results = self._stored(room, store, official=not sandbox.unsafe_local)
         left = {f"{student}/{spec.slug}": path for student, path in self.paths.items() if student not in self.results}
+        jobs = min(jobs or sandbox.at_once(), len(left)) if left else 0
         console.print(
             f"[bold]{spec.slug}[/]  {len(self.paths)} notebooks, {len(self.results)} graded before"
-            + (f", {len(left)} to run, {min(jobs or default_jobs(), len(left))} at once" if left else "")
+            + (f", {len(left)} to run, {jobs} at once" if left else "")
         )
         self._outcomes: Iterator[Outcome] = iter(())
         if left:

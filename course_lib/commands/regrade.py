@@ -15,7 +15,7 @@ from course_lib.commands.grade import Bar, handed_in, progress_table, regraded, 
 from course_lib.grading.classroom import Classroom
 from course_lib.grading.commit import Change, Pending, pending
 from course_lib.grading.release import register
-from course_lib.grading.sandbox import Warming
+from course_lib.grading.sandbox import Grounds
 from course_lib.grading.spec import Assignment
 from course_lib.grading.standing import standings
 
@@ -23,15 +23,16 @@ from course_lib.grading.standing import standings
 def run(
     slug: str | None,
     *,
+    sandbox: Grounds,
     folder: Path | None = None,
     jobs: int | None = None,
-    unsafe_local: bool = False,
     yes: bool = False,
     dry_run: bool = False,
 ) -> None:
     """Grade one assignment anew, or all that have scores.
 
     Args:
+        sandbox: in which submissions are run.
         yes: replace the scores without asking.
         dry_run: only show what would change.
     """
@@ -39,14 +40,14 @@ def run(
     specs = [spec for spec in handed_in(room, slug) if standings(room, spec.slug)]
     if not specs:
         raise CommandError(f"nothing is graded in {room.folder} yet; run `course grade` first")
-    with room.alone("course regrade", waits=say_what_works), Warming(unsafe_local=unsafe_local) as sandbox:
+    with room.alone("course regrade", waits=say_what_works):
         problems = [text for spec in specs for text in _regrade(room, spec, jobs, sandbox, yes, dry_run)]
     if problems:
         raise CommandError(" ".join(problems))
 
 
 def _regrade(
-    room: Classroom, spec: Assignment, jobs: int | None, sandbox: Warming, yes: bool, dry_run: bool
+    room: Classroom, spec: Assignment, jobs: int | None, sandbox: Grounds, yes: bool, dry_run: bool
 ) -> list[str]:
     """Grade one assignment anew; say what could not be done."""
     results, problems = regraded(room, spec, jobs=jobs, sandbox=sandbox)

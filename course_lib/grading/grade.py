@@ -17,17 +17,16 @@ from pathlib import Path
 from typing import Any
 
 from course_lib.check.compare import Finding, describe_failure
-from course_lib.check.judge import Ask, ExerciseCases, ExerciseResult, LineResult, judge
+from course_lib.check.judge import Ask, ExerciseCases, ExerciseResult, LineResult, asked, judge
 from course_lib.check.probe import Failure, Probe, Reply
 from course_lib.check.report import render_html
 from course_lib.grading import hidden
 from course_lib.grading.draw import PUBLIC_SEED, draw, hidden_seed
 from course_lib.grading.ingest import Submission, read_submission
 from course_lib.grading.keys import hashes_of, key_of
-from course_lib.grading.launcher import Launcher
 from course_lib.grading.limits import Limits
 from course_lib.grading.results import ExerciseScore, LineScore, Result
-from course_lib.grading.session import Budget, Session
+from course_lib.grading.session import Budget, Runs, Session
 from course_lib.grading.solution import answers, given_cells, namespace
 from course_lib.grading.spec import Assignment, Exercise, assignment
 
@@ -78,7 +77,7 @@ class Graded:
 
 
 def grade_submission(
-    path: Path, spec: Assignment, *, secret: bytes, launcher: Launcher, limits: Limits | None = None
+    path: Path, spec: Assignment, *, secret: bytes, launcher: Runs, limits: Limits | None = None
 ) -> Result:
     """Grade a submitted notebook.
 
@@ -104,7 +103,7 @@ def grade_read(
     spec: Assignment,
     *,
     secret: bytes,
-    launcher: Launcher,
+    launcher: Runs,
     limits: Limits | None = None,
     seconds: Mapping[str, float] | None = None,
 ) -> Result:
@@ -150,9 +149,7 @@ def grade_read(
 class _Grading:
     """The grading of one submission; its methods run with :data:`ENGINE` held."""
 
-    def __init__(
-        self, submission: Submission, spec: Assignment, secret: bytes, launcher: Launcher, limits: Limits
-    ) -> None:
+    def __init__(self, submission: Submission, spec: Assignment, secret: bytes, launcher: Runs, limits: Limits) -> None:
         self.submission, self.spec, self.launcher, self.limits = submission, spec, launcher, limits
         self.budget = Budget(limits.submission_seconds)
         self.waited = 0.0
@@ -162,6 +159,7 @@ class _Grading:
         }
         self.random_seed = int.from_bytes(hmac.digest(secret, submission.sha256.encode(), "sha256")[:7], "big")
         self.public: dict[Attempt, Session] = {}
+        self.unclear: dict[Attempt, list[Exercise]] = {}
         self.hidden: dict[str, ExerciseCases] = {}
 
     def run(self) -> dict[str, Graded]:
@@ -173,6 +171,9 @@ class _Grading:
                 for name, item in self._attempt(attempt, exercises).items():
                     if item.result.earned > graded[name].result.earned:
                         graded[name] = item
+            for name, item in graded.items():
+                if _holds_words(item.result):
+                    self.unclear.setdefault(item.attempt, []).append(self.spec.exercise(name))
             for item in graded.values():
                 item.result = self._presentable(item)
             return graded
@@ -241,12 +242,13 @@ class _Grading:
         return found
 
     def _attempt(self, attempt: Attempt, exercises: Iterable[Exercise]) -> dict[str, Graded]:
-        session = self._open(attempt)
+        cases = {exercise.name: self._hidden_cases(exercise) for exercise in exercises}
+        session = self._open(attempt, list(cases.values()))
         try:
             results = {}
             for exercise in exercises:
                 source = self._source(exercise, attempt)
-                result = judge(self._hidden_cases(exercise), self._outside(session.ask), source=source)
+                result = judge(cases[exercise.name], self._outside(session.ask), source=source)
                 results[exercise.name] = Graded(result, attempt, session.errors)
             return results
         finally:
@@ -258,11 +260,14 @@ class _Grading:
             self.hidden[exercise.name] = draw(self.spec, exercise, seed=self.seeds[exercise.name])
         return self.hidden[exercise.name]
 
-    def _open(self, attempt: Attempt) -> Session:
+    def _open(self, attempt: Attempt, cases: Iterable[ExerciseCases]) -> Session:
+        """A session in which these cases will be put, in this order."""
+        probes = [asked(exercise) for exercise in cases]
         with _elsewhere():
             started = time.monotonic()
-            cells = self._cells(attempt)
-            session = self.launcher.session(cells, limits=self.limits, budget=self.budget, seed=self.random_seed)
+            session = self.launcher.session(
+                self._cells(attempt), limits=self.limits, budget=self.budget, seed=self.random_seed, asked=probes
+            )
             self.waited += time.monotonic() - started
             return session
 
@@ -317,7 +322,7 @@ class _Grading:
         Such words are replaced by what a fresh session says about the public cases.
         """
         exercise = self.spec.exercise(graded.result.exercise.name)
-        if not any(_holds_students_words(r.finding) for r in graded.result.lines):
+        if not _holds_words(graded.result):
             return graded.result
         public = self._publicly(exercise, graded)
         lines = [_spoken(hidden, shown) for hidden, shown in zip(graded.result.lines, public.lines, strict=True)]
@@ -326,7 +331,8 @@ class _Grading:
     def _publicly(self, exercise: Exercise, graded: Graded) -> ExerciseResult:
         """The exercise judged on its public cases, in a session that sees no hidden input."""
         if graded.attempt not in self.public:
-            self.public[graded.attempt] = self._open(graded.attempt)
+            unclear = (_public_cases(self.spec.slug, e.name) for e in self.unclear[graded.attempt])
+            self.public[graded.attempt] = self._open(graded.attempt, unclear)
         cases = _public_cases(self.spec.slug, exercise.name)
         ask = self._outside(self.public[graded.attempt].ask)
         return judge(cases, ask, source=self._source(exercise, graded.attempt))
@@ -356,6 +362,11 @@ def _disturbed(result: ExerciseResult) -> bool:
     return any(
         r.mistake is None and r.finding is not None and r.finding.kind not in ("not_written", "banned") for r in lost
     )
+
+
+def _holds_words(result: ExerciseResult) -> bool:
+    """Whether any line's finding may hold words from the student's process."""
+    return any(_holds_students_words(r.finding) for r in result.lines)
 
 
 def _holds_students_words(finding: Finding | None) -> bool:

@@ -16,8 +16,8 @@ import torch
 
 from course_lib.grading import solution
 from course_lib.grading.ingest import Submission
-from course_lib.grading.launcher import Launcher
 from course_lib.grading.limits import Limits
+from course_lib.grading.session import Runs
 from course_lib.grading.spec import Assignment
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -26,7 +26,7 @@ DECIDING = ("draw.py", "grade.py", "hidden.py", "ingest.py", "session.py", "solu
 
 
 def hashes_of(
-    submission: Submission, spec: Assignment, *, secret: bytes, launcher: Launcher, limits: Limits
+    submission: Submission, spec: Assignment, *, secret: bytes, launcher: Runs, limits: Limits
 ) -> dict[str, str]:
     """What determines a result, by name."""
     return {

@@ -20,6 +20,7 @@ from course_lib.grading.limits import Limits
 from course_lib.runner import wire
 
 if TYPE_CHECKING:
+    from course_lib.check.probe import Probe
     from course_lib.grading.session import Budget, Session
 
 Cells = Sequence[tuple[str, str]]
@@ -84,8 +85,10 @@ class Launcher:
                 leash_there.close()
         raise AssertionError
 
-    def session(self, cells: Cells, *, limits: Limits, budget: Budget, seed: int = 0) -> Session:
-        """Run the cells in a slot of their own and return what can be asked.
+    def session(
+        self, cells: Cells, *, limits: Limits, budget: Budget, seed: int = 0, asked: Sequence[Sequence[Probe]] = ()
+    ) -> Session:
+        """Run the cells in a slot of their own and return what can be asked, whether announced in ``asked`` or not.
 
         Raises:
             RunnerFault

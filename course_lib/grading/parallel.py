@@ -6,7 +6,6 @@ on the order or on the number of jobs.
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -17,9 +16,11 @@ from pathlib import Path
 from course_lib.grading.grade import grade_read
 from course_lib.grading.ingest import read_submission
 from course_lib.grading.keys import hashes_of, key_of
-from course_lib.grading.launcher import Launcher, RunnerFault
+from course_lib.grading.launcher import RunnerFault
 from course_lib.grading.limits import Limits
 from course_lib.grading.results import Result, ResultStore, StoreError
+from course_lib.grading.sandbox import default_jobs
+from course_lib.grading.session import Runs
 from course_lib.grading.spec import Assignment
 
 SWITCH_SECONDS = 0.0005
@@ -45,17 +46,12 @@ class Outcome:
     seconds: float = 0.0
 
 
-def default_jobs() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def grade_many(
     submissions: Mapping[str, Path],
     spec: Assignment,
     *,
     secret: bytes,
-    launcher: Launcher,
+    launcher: Runs,
     store: ResultStore,
     limits: Limits | None = None,
     jobs: int | None = None,

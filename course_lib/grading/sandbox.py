@@ -5,20 +5,47 @@ Nothing large is imported here: a command starts the runner before it imports wh
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from course_lib.grading.launcher import Launcher, local
 from course_lib.grading.walls import environment, first_command, inside, walls
+
+if TYPE_CHECKING:
+    from course_lib.grading.session import Runs
 
 INSTALL = "install bubblewrap (Debian, Ubuntu: apt install bubblewrap)"
 
 
 class SandboxMissing(Exception):
     """Students' code cannot be confined on this machine; the message says why and what to do."""
+
+
+class Grounds(Protocol):
+    """Where a command's submissions run, tried out at first need: this machine, or a cluster."""
+
+    unsafe_local: bool
+
+    def start(self) -> None:
+        """Begin with what takes long."""
+
+    def at_once(self) -> int:
+        """How many submissions keep it busy."""
+
+    def launcher(self) -> Runs:
+        """What runs them.
+
+        Raises:
+            SandboxMissing, RunnerFault
+        """
+
+    def close(self) -> None:
+        """End what was started."""
 
 
 class Warming:
@@ -57,6 +84,10 @@ class Warming:
             self._tried = True
         return launcher
 
+    def at_once(self) -> int:
+        """How many submissions keep this machine busy."""
+        return default_jobs()
+
     def close(self) -> None:
         """End the runner with all its slots."""
         if self._made is not None:
@@ -72,6 +103,11 @@ class Warming:
         if self._made is None:
             self._made = local() if self.unsafe_local else sandboxed()
         return self._made
+
+
+def default_jobs() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def sandboxed() -> Launcher:

@@ -12,7 +12,7 @@ import os
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
@@ -88,6 +88,32 @@ class Session(Protocol):
 
     def close(self) -> None:
         """End the student's code."""
+
+
+class Runs(Protocol):
+    """Where submissions run: in slots on this machine, or on the workers of a cluster."""
+
+    name: str
+
+    def session(
+        self, cells: Cells, *, limits: Limits, budget: Budget, seed: int = 0, asked: Sequence[Sequence[Probe]] = ()
+    ) -> Session:
+        """Run the cells apart from all others and return what can be asked.
+
+        Args:
+            cells: name and source of each.
+            limits: how much they may use.
+            budget: what is left of the submission's time; what is used is taken from it.
+            seed: of the random state that they start with.
+            asked: all probes that will be put, in groups each of which ends at a reply that ends its exercise; a place
+                that is far away puts them at once.
+
+        Raises:
+            RunnerFault
+        """
+
+    def close(self) -> None:
+        """End everything that runs."""
 
 
 class SlotSession:

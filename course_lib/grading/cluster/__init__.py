@@ -1,0 +1,1 @@
+"""Running submissions on the workers of a Dask cluster."""
