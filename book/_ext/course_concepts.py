@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from course_api import PageLink, known_names, link_entry
 from docutils import nodes
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
@@ -19,11 +20,11 @@ from sphinx.util.docutils import SphinxDirective
 
 LOGGER = logging.getLogger(__name__)
 SYLLABUS = Path(__file__).parents[1] / "syllabus.yml"
-HEADINGS = ("Concept", "Read", "See it measured", "Practise")
+HEADINGS = ("Concept", "Read", "See it measured", "Practise", "Look up")
 
 
 class ConceptIndex(SphinxDirective):
-    """A table for each chapter: the concept, its section, its experiment, its exercise."""
+    """A table for each chapter: the concept, its section, its experiment, its exercise, the code of that name."""
 
     def run(self) -> list[nodes.Node]:
         self.env.note_dependency(str(SYLLABUS))
@@ -50,11 +51,16 @@ class ConceptIndex(SphinxDirective):
         return [
             nodes.Text(concept["concept"]),
             self.refer(concept["section"], "ref", name=concept.get("section_name")),
-            self.refer(concept["experiment"], "numref") if "experiment" in concept else nodes.Text("worked by hand"),
-            self.name_exercise(concept) if "exercise" in concept else nodes.Text("in the text"),
+            self.refer(concept["experiment"], "numref") if "experiment" in concept else nodes.Text("in the text"),
+            self.name_exercise(concept) if "exercise" in concept else nodes.Text("–"),
+            self.look_up(concept.get("exercise", "")),
         ]
 
-    def name_exercise(self, concept: dict[str, Any]) -> nodes.literal:
+    def look_up(self, name: str) -> nodes.Node:
+        module = known_names().get(name)
+        return link_entry(module, name) if module else nodes.Text("–")
+
+    def name_exercise(self, concept: dict[str, Any]) -> PageLink:
         folder = Path(self.env.srcdir, "exercises", concept["chapter"])
         cells = [cell for path in folder.glob("*.ipynb") for cell in json.loads(path.read_text("utf-8"))["cells"]]
         names = {cell["metadata"].get("nbgrader", {}).get("grade_id") for cell in cells}
@@ -62,7 +68,8 @@ class ConceptIndex(SphinxDirective):
             LOGGER.warning(
                 "book/syllabus.yml: %s has no exercise %s", folder, concept["exercise"], location=self.get_location()
             )
-        return nodes.literal(text=concept["exercise"])
+        page = f"book/{concept['chapter']}/chapter"
+        return PageLink("", "", nodes.literal(text=concept["exercise"]), page=page, anchor="exercises")
 
     def refer(self, label: str, kind: str, *, name: str | None = None) -> pending_xref:
         reference = pending_xref(

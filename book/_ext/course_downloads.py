@@ -30,6 +30,8 @@ from sphinx.util.docutils import SphinxDirective
 LOGGER = logging.getLogger(__name__)
 CHAPTER = re.compile(r"book/(?P<slug>\d\d-[a-z0-9-]+)/chapter")
 PAGES_BRANCH = "gh-pages"
+FILES = (".ipynb", ".zip")
+NOTATION = "book/notation"
 HEADER = re.compile(
     r"^## (?P<title>.+)\n\n\*\*Difficulty\*\* (?P<difficulty>[●○]+) · \*\*Importance\*\* [●○]+"
     r" · \*\*(?P<minutes>\d+) min\*\* · \*\*(?P<points>\d+) points?\*\*",
@@ -76,10 +78,15 @@ def read_repository(app: Sphinx) -> Repository:
     return Repository(settings["url"], settings["branch"])
 
 
+def is_file(target: str) -> bool:
+    """Whether a link leads to a file of the build that is no page."""
+    return "://" not in target and target.endswith(FILES)
+
+
 def make_bar(label: str, links: list[tuple[str, str]]) -> nodes.raw:
-    """A row of links; those that stay in the build download, the others leave it."""
+    """A row of links; those to files of the build download, the others are followed."""
     items = "".join(
-        f'<a href="{html.escape(target)}"{"" if "://" in target else " download"}>{html.escape(text)}</a>'
+        f'<a href="{html.escape(target)}"{" download" if is_file(target) else ""}>{html.escape(text)}</a>'
         for text, target in links
     )
     return nodes.raw("", f'<nav class="course-bar" aria-label="{html.escape(label)}">{items}</nav>', format="html")
@@ -102,6 +109,9 @@ class ChapterBar(SphinxPostTransform):
         links += read_repository(self.app).remote_links(
             path, source=f"{self.env.docname}.md", colab_branch=PAGES_BRANCH
         )
+        if NOTATION in self.env.found_docs:
+            address = self.app.builder.get_relative_uri(self.env.docname, NOTATION)
+            links.append(("Its symbols", f"{address}#notation-{found['slug'][:2]}"))
         title.parent.insert(title.parent.index(title) + 1, make_bar("This chapter elsewhere", links))
 
 

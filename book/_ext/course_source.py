@@ -1,14 +1,17 @@
 """`{literalinclude}` with one more option, `:without-docstrings:`, for code that the text around it explains.
 
-The code still comes from the library's file at each build; only what is said twice is left out.
+The code still comes from the library's file at each build; only what is said twice is left out. Below it stands a link
+to its entry in the reference, which says the rest.
 """
 
 from __future__ import annotations
 
 import ast
 import textwrap
+from pathlib import Path
 from typing import Any, ClassVar
 
+import course_api
 from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
@@ -36,20 +39,31 @@ def drop_docstrings(source: str) -> str:
 
 
 class SourceInclude(LiteralInclude):
-    """Sphinx's directive, with the option."""
+    """Sphinx's directive, with the option and the link."""
 
     option_spec: ClassVar[dict[str, Any]] = {**LiteralInclude.option_spec, "without-docstrings": directives.flag}
 
     def run(self) -> list[nodes.Node]:
         result = super().run()
-        if "without-docstrings" in self.options:
-            for node in result:
-                for block in list(node.findall(nodes.literal_block)):
-                    text = drop_docstrings(block.astext())
-                    block.rawsource = text
-                    block.children = []
-                    block += nodes.Text(text)
-        return result
+        blocks = [block for node in result for block in node.findall(nodes.literal_block)]
+        for block in blocks:
+            if "without-docstrings" in self.options:
+                text = drop_docstrings(block.astext())
+                block.rawsource = text
+                block.children = []
+                block += nodes.Text(text)
+        module, name = self.name_object()
+        entry = course_api.find_entry(module, name)
+        if entry is None or not blocks:
+            return result
+        blocks[0]["course_object"] = f"{module}.{name}"
+        link = course_api.link_entry(module, entry)
+        return [*result, nodes.paragraph("", "Reference: ", link, classes=["course-reference"])]
+
+    def name_object(self) -> tuple[str, str]:
+        """The module of the library that the file is, and the name of what is taken from it."""
+        path = Path(self.env.relfn2path(self.arguments[0])[0])
+        return ".".join(path.with_suffix("").parts), self.options.get("pyobject", "")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

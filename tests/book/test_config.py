@@ -79,6 +79,42 @@ def test_every_exercise_of_a_written_chapter_is_in_the_concept_index(slug: str) 
     assert practised == exercises
 
 
+APART = re.compile(r".*-(numbers|mistakes|takeaway|exercises|quiz|questions|next)")
+
+
+@pytest.mark.parametrize("slug", CHAPTERS)
+def test_every_section_of_a_chapter_is_in_the_concept_index(slug: str) -> None:
+    text = (ROOT / "book" / slug / "chapter.md").read_text(encoding="utf-8")
+    sections = set(re.findall(r"^\(([\w-]+)\)=\n##+ ", text, re.MULTILINE))
+    taught = {concept["section"] for concept in SYLLABUS["concepts"] if concept["chapter"] == slug}
+    assert {section for section in sections if not APART.fullmatch(section)} == taught
+
+
+@pytest.mark.parametrize("slug", CHAPTERS)
+def test_a_chapter_ends_with_the_next_one_and_works_beyond_the_course(slug: str) -> None:
+    text = (ROOT / "book" / slug / "chapter.md").read_text(encoding="utf-8")
+    *others, last = re.split(r"^## ", text, flags=re.MULTILINE)
+    assert last.startswith("What to read next\n")
+    works = re.findall(r"^- \{cite:t\}`(\w+)` \w", last, re.MULTILINE)
+    assert 2 <= len(works) <= 4
+    assert len(re.findall(r"^- ", last, re.MULTILINE)) == len(works)
+    cited = set(re.findall(r"\{cite[^`]*`([^`]+)`", "".join(others)))
+    assert not cited & set(works)
+    place = CHAPTERS.index(slug) + 1
+    if place < len(CHAPTERS):
+        assert f"[](../{CHAPTERS[place]}/chapter.md)" in last
+
+
+def test_every_cited_work_is_in_the_bibliography_once() -> None:
+    entries = re.findall(
+        r"^@\w+\{(\w+),$", (ROOT / "book" / "references.bib").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert len(set(entries)) == len(entries)
+    pages = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("book/**/*.md"))
+    cited = {key.strip() for keys in re.findall(r"\{cite[^`}]*\}`([^`]+)`", pages) for key in keys.split(",")}
+    assert cited <= set(entries)
+
+
 def test_node_packages_are_pinned_and_name_no_host() -> None:
     package = json.loads((ROOT / "package.json").read_text(encoding="utf-8"))
     lock = json.loads((ROOT / "package-lock.json").read_text(encoding="utf-8"))

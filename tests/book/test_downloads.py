@@ -55,10 +55,12 @@ def test_the_repository_is_the_one_that_the_configuration_names(tmp_path: Path) 
     assert found == Repository("https://github.com/owner/name", "main")
 
 
-def test_links_of_the_bar_that_stay_in_the_build_are_downloads() -> None:
-    bar = course_downloads.make_bar("Elsewhere", [("Here", "a.zip"), ("There", "https://example.invalid/a")]).astext()
+def test_links_of_the_bar_to_files_of_the_build_are_downloads() -> None:
+    links = [("Here", "a.zip"), ("There", "https://example.invalid/a.ipynb"), ("Symbols", "../notation.html#n")]
+    bar = course_downloads.make_bar("Elsewhere", links).astext()
     assert '<a href="a.zip" download>' in bar
-    assert '<a href="https://example.invalid/a">' in bar
+    assert '<a href="https://example.invalid/a.ipynb">' in bar
+    assert '<a href="../notation.html#n">' in bar
 
 
 @pytest.fixture

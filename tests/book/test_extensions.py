@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import course_run_times
 import nbformat
 import pytest
+import torch
 from course_figures import inline_svg
 from course_maths import PatientServer
 from course_repairs import REPAIRS
 from course_weight import trim_style
+from safetensors.torch import save_file
 from sphinxcontrib.katex import KaTeXError
 
+from course_lib import scoreboard
 from course_lib.figures import INK
 from tools.book import ROOT
 
@@ -154,3 +159,18 @@ def test_what_a_reader_could_not_use_fails_the_build_and_names_the_page(
     assert code == 1
     assert message in warnings
     assert "index.ipynb" in warnings
+
+
+def test_run_times_count_the_results_that_pages_show_and_no_older_ones(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    row = replace(scoreboard.find_row("fixed"), seeds=(0, 1))
+    for module in (scoreboard, course_run_times):
+        monkeypatch.setattr(module, "ROWS", {"fixed": row})
+    monkeypatch.setattr(scoreboard, "FOLDER", tmp_path)
+    assert course_run_times.training_seconds() == 0
+    older = tmp_path / "fixed-0-0123456789ab.safetensors"
+    for path, seconds in ((scoreboard.path_of(row, 0), 2.0), (scoreboard.path_of(row, 1), 3.0), (older, 50.0)):
+        result = scoreboard.Result("fixed", 0, 1, 1.0, seconds, {}, {}, 0.0, 0.0)
+        save_file({"weight": torch.zeros(1)}, path, metadata={"result": result.to_json()})
+    assert course_run_times.training_seconds() == 5

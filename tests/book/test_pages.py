@@ -8,11 +8,11 @@ import zipfile
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urlsplit
 
+import course_run_times
 import nbformat
 import pytest
 from lxml import html
 
-from course_lib.scoreboard import kept_seconds
 from tools import book
 
 pytestmark = pytest.mark.slow
@@ -113,7 +113,7 @@ def test_run_times_are_those_of_the_records(pages: dict[Path, html.HtmlElement])
     ]
     page = pages[book.BOOK / "book" / "run-times.html"]
     shown = [cell.text_content().strip() for cell in page.xpath("//article//tbody//td[2]")]
-    seconds += [models] if (models := kept_seconds()) else []
+    seconds += [models] if (models := course_run_times.training_seconds()) else []
     assert sorted(shown[:-1]) == sorted(f"{value:.1f}" for value in seconds)
     assert shown[-1] == f"{sum(seconds):.1f}"
 
