@@ -42,11 +42,10 @@
         }
         parts.push(write(LEFT + words.length * SIZE + 24, y + SIZE / 2 + 3.5, total.toFixed(2)));
       }
-      const rows = empty === 1 ? "1 word has" : `${empty} words have`;
-      const said =
-        `${blocked} of ${words.length ** 2} pairs are blocked, before the softmax. ` +
-        (empty ? `${rows} nothing to look at, and get zeros. Every other row` : "Every row") +
-        " sums to one: what is blocked goes to the words that are left.";
+      const rest = "sums to one: what is blocked goes to the words that are left.";
+      const zeros = `${empty} of ${words.length} words have nothing to look at, and get zeros.`;
+      const rows = empty === 0 ? `Every row ${rest}` : empty < words.length ? `${zeros} Every other row ${rest}` : zeros;
+      const said = `${blocked} of ${words.length ** 2} pairs are blocked, before the softmax. ${rows}`;
       const width = LEFT + words.length * SIZE + 48;
       const whole = blocked ? said : "Nothing is blocked: every word looks at every word, and every row sums to one.";
       return { width, height: TOP + words.length * SIZE + 4, body: parts.join(""), said: whole };
