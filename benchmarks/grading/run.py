@@ -185,17 +185,35 @@ def stock_unchanged(work: Path, size: int, tell: Callable[[int], None]) -> dict[
 
 
 def _autograde(folder: Path, size: int, tell: Callable[[int], None]) -> dict[str, Any]:
-    graded = folder / "autograded"
-    seen = watch(
-        nbgrader(folder, "autograde", SLUG),
-        cwd=folder,
-        environment=environment(),
-        progress=lambda: tell(len(list(graded.glob("*")))),
+    """Run it until every submission was tried: one that stops the whole command is set aside, as a lecturer would."""
+    graded, runs = folder / "autograded", list[Watched]()
+    while True:
+        seen = watch(
+            nbgrader(folder, "autograde", SLUG),
+            cwd=folder,
+            environment=environment(),
+            progress=lambda: tell(len(list(graded.glob("*")))),
+        )
+        runs.append(seen)
+        done = {path.parents[1].name for path in graded.glob(f"*/{SLUG}/*.ipynb")}
+        if seen.returncode not in ALLOWED or not done:
+            raise RuntimeError(f"nbgrader autograde failed: {seen.said[-1000:]}")
+        untried = sorted(path for path in (folder / "submitted").iterdir() if path.name > max(done))
+        if not untried:
+            break
+        (folder / "set_aside").mkdir(exist_ok=True)
+        untried[0].rename(folder / "set_aside" / untried[0].name)
+    whole = Watched(
+        runs[0].began,
+        sum(run.seconds for run in runs),
+        max(run.peak_rss for run in runs),
+        max(run.peak_pss for run in runs),
+        sum(run.own_cpu for run in runs),
+        runs[-1].returncode,
+        runs[-1].said,
+        runs[0].load,
     )
-    done = len(list(graded.glob(f"*/{SLUG}/*.ipynb")))
-    if seen.returncode not in ALLOWED or done == 0:
-        raise RuntimeError(f"nbgrader autograde failed: {seen.said[-1000:]}")
-    return _summary(seen, size) | {"not_graded": size - done}
+    return _summary(whole, size) | {"not_graded": size - len(done), "stopped": len(runs) - 1}
 
 
 def _course(room: Classroom, spec: Assignment, options: list[str], tell: Callable[[int], None]) -> Watched:
@@ -262,13 +280,14 @@ def markdown_tables(results: dict[str, Any]) -> str:
         "",
         f"**Ratio {results['ratio']:.1f}.** A second run with nothing changed takes "
         f"{100 * results['unchanged_part']:.1f} % of the first. {mine['scores_as_deserved']} of {students} scores are "
-        f"what the notebooks deserve; stock nbgrader could not grade {plain['not_graded']} damaged ones.",
+        f"what the notebooks deserve. Stock nbgrader could not grade {plain['not_graded']} damaged ones, and "
+        f"{plain['stopped']} of them stopped the whole command until they were set aside.",
         *([SMALL] if students < 50 else []),
         "",
         f"The bound is the students' own computing: {mine['summed_over_submissions']['inside_slots']:.1f} s inside the "
         f"slots, which {cores} cores do in {bound['inside_slots_over_cores']:.1f} s. The whole command takes "
         f"{bound['times_bound']:.2f} times the bound, running and judging alone "
-        f"{bound['run_and_judge_times_bound']:.2f} times. The grader's own process, which judges and commits, works "
+        f"{bound['run_and_judge_times_bound']:.2f} times. The process that judges works "
         f"{mine['own_processor_seconds']:.1f} s.",
         "",
         "| submissions | seconds | per minute | start | run and judge | commit | × bound | peak PSS |",

@@ -24,8 +24,11 @@ from course_lib.grading.results import Result, ResultStore
 from course_lib.grading.sandbox import Grounds, SandboxMissing
 from course_lib.grading.spec import Assignment
 from course_lib.grading.unchanged import forget, given, remember
+from course_lib.grading.writer import commit_apart
 
 LISTED = 8
+APART = 30
+"""Submissions to run from which a process of its own for the gradebook pays: it takes two seconds to start."""
 
 
 def run(
@@ -93,7 +96,7 @@ def _grade(
                     kept.extend([item] if item is not None else [])
                     bar.advance()
 
-        problems = write(room, spec, to_write(), bar)
+        problems = write(room, spec, to_write(), bar, apart=running.left >= APART)
     problems = running.problems() + problems
     results = running.results
     if kept:
@@ -129,6 +132,7 @@ class Running:
     Attributes:
         paths: the notebook of each student.
         results: of each student who has one by now.
+        left: how many have to be run.
         faults: what this machine could not run.
     """
 
@@ -143,6 +147,7 @@ class Running:
             f"[bold]{spec.slug}[/]  {len(self.paths)} notebooks, {len(self.results)} graded before"
             + (f", {len(left)} to run, {jobs} at once" if left else "")
         )
+        self.left = len(left)
         self._outcomes: Iterator[Outcome] = iter(())
         if left:
             prepare(spec)  # while the runner starts
@@ -154,11 +159,10 @@ class Running:
 
     def each(self, progress: Progress) -> Iterator[tuple[str, Result]]:
         """Each student's result as soon as it is there; shows how far it is."""
-        left = len(self.paths) - len(self.results)
         yield from list(self.results.items())
-        if not left:
+        if not self.left:
             return
-        bar = Bar(progress, "running", total=left)
+        bar = Bar(progress, "running", total=self.left)
         for outcome in self._outcomes:
             student = outcome.name.partition("/")[0]
             bar.advance(_said(student, outcome))
@@ -198,16 +202,17 @@ class Running:
         return results
 
 
-def write(room: Classroom, spec: Assignment, students: Iterator[str], bar: Bar) -> list[str]:
+def write(room: Classroom, spec: Assignment, students: Iterator[str], bar: Bar, *, apart: bool = False) -> list[str]:
     """Put the results of these students into the gradebook, each as it comes; say what could not be done.
 
     Args:
+        apart: in a process of its own, so that this one has time for other things.
         bar: counts whose scores are there; those that were there before are counted already.
     """
     failures: list[tuple[str, str]] = []
     written = 0
     try:
-        for student, error in commit(room, spec, students):
+        for student, error in (commit_apart if apart else commit)(room, spec, students):
             if error:
                 failures.append((student, error))
             written += 1

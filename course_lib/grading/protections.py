@@ -163,7 +163,14 @@ def read_files(*places):
     return managed([(f"found {place}", lambda place=place: seen(place)) for place in places])
 
 def seen(place):
-    return os.path.isfile(place) or any(files and not is_python(at) for at, _, files in os.walk(place))
+    if os.path.isfile(place):
+        return True
+    for at, folders, files in os.walk(place):
+        if is_python(at):
+            folders.clear()
+        elif files:
+            return True
+    return False
 
 def is_python(at):
     import sys

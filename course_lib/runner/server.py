@@ -61,7 +61,8 @@ class Server:
         """Serve until the controller closes its end."""
         wire.send(self.control, json.dumps({"ready": True, "baseline": self.baseline}).encode())
         while True:
-            waiting = [self.control, *(s.leash for s in self.slots.values())]
+            # the closed leash of a slot that is being ended stays readable until it is reaped
+            waiting = [self.control, *(s.leash for s in self.slots.values() if not s.verdict)]
             ready, _, _ = select.select(waiting, [], [], TICK if self.slots else None)
             for found in [s for s in self.slots.values() if s.leash in ready]:
                 self._end(found, "closed")
@@ -128,7 +129,8 @@ class Server:
     def _watch(self) -> None:
         if not self.slots or not watch.PROC.is_dir():
             return
-        for pid, used in watch.usage({pid: pid for pid in self.slots}, baseline=self.baseline).items():
+        running = {pid: pid for pid, found in self.slots.items() if not found.verdict}
+        for pid, used in watch.usage(running, baseline=self.baseline).items():
             found = self.slots[pid]
             found.usage = watch.Usage(
                 max(used.memory, found.usage.memory),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 PROC = Path("/proc")
 TICKS = os.sysconf("SC_CLK_TCK")
+CHILDREN_ARE_LISTED = (PROC / "self" / "task" / str(os.getpid()) / "children").exists()
 
 
 @dataclass(frozen=True)
@@ -41,34 +44,47 @@ def usage(roots: dict[int, int], *, baseline: int) -> dict[int, Usage]:
         roots: the first process of each slot, by slot.
         baseline: memory that each process had when it was forked.
     """
-    processes = _processes()
-    children: dict[int, list[int]] = {}
-    for pid, (parent, _, _) in processes.items():
-        children.setdefault(parent, []).append(pid)
-    return {slot: _tree(root, processes, children, baseline) for slot, root in roots.items()}
+    children = _listed_children if CHILDREN_ARE_LISTED else _found_children()
+    return {slot: _tree(root, children, baseline) for slot, root in roots.items()}
 
 
-def _tree(root: int, processes: dict[int, tuple[int, int, float]], children: dict[int, list[int]], base: int) -> Usage:
-    todo, memory, count, cpu = [root], 0, 0, 0.0
+def _tree(root: int, children: Callable[[int], list[int]], base: int) -> Usage:
+    todo, seen, memory, count, cpu = [root], {root}, 0, 0, 0.0
     while todo:
         pid = todo.pop()
-        todo += children.get(pid, [])
-        _, threads, seconds = processes.get(pid, (0, 0, 0.0))
+        new = [child for child in children(pid) if child not in seen]
+        seen.update(new)
+        todo += new
+        _, threads, seconds = _stat(pid)
         memory += max(0, private_memory(pid) - base)
         count += threads
         cpu += seconds
     return Usage(memory, count, cpu)
 
 
-def _processes() -> dict[int, tuple[int, int, float]]:
-    """Parent, number of threads and processor seconds of each process."""
-    found = {}
+def _listed_children(pid: int) -> list[int]:
+    """The children of a process as the kernel lists them by thread: far quicker than to look at every process."""
+    found: list[int] = []
+    with suppress(OSError), os.scandir(PROC / str(pid) / "task") as tasks:
+        for task in tasks:
+            with suppress(OSError):
+                found += map(int, Path(task.path, "children").read_text().split())
+    return found
+
+
+def _found_children() -> Callable[[int], list[int]]:
+    """The same from a look at every process, where the kernel keeps no lists."""
+    found: dict[int, list[int]] = {}
     for entry in os.scandir(PROC):
         if entry.name.isdigit():
-            try:
-                stat = (PROC / entry.name / "stat").read_text()
-            except OSError:
-                continue
-            fields = stat.rpartition(")")[2].split()
-            found[int(entry.name)] = (int(fields[1]), int(fields[17]), (int(fields[11]) + int(fields[12])) / TICKS)
-    return found
+            found.setdefault(_stat(int(entry.name))[0], []).append(int(entry.name))
+    return lambda pid: found.get(pid, [])
+
+
+def _stat(pid: int) -> tuple[int, int, float]:
+    """Parent, number of threads and processor seconds of a process; nothing of one that is gone."""
+    try:
+        fields = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0, 0, 0.0
+    return int(fields[1]), int(fields[17]), (int(fields[11]) + int(fields[12])) / TICKS

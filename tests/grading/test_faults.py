@@ -175,6 +175,12 @@ def assert_nothing_is_wrong_yet(made: Sample, expected: Undisturbed) -> None:
         assert result is not None and result.scores() == expected.results[entry["submission"]]
 
 
+@pytest.fixture(params=["scores written apart", "scores written by the controller"])
+def who_writes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small classes have no process of their own for the gradebook, unless they are told to."""
+    monkeypatch.setenv("SUBMISSIONS_FOR_A_WRITER", "1" if request.param == "scores written apart" else "1000")
+
+
 def kill_the_controller(expected: Undisturbed, folder: Path, moments: list[int], seed: int) -> None:
     """Kill a run once so many results and scores are there, for each of the moments; then let it end."""
     made, rng = expected.handed_in.copy(folder), random.Random(seed)
@@ -231,6 +237,7 @@ def _has_children(process: psutil.Process) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("who_writes")
 def test_a_controller_that_is_killed_again_and_again_loses_and_changes_nothing(
     small: Undisturbed, tmp_path: Path
 ) -> None:
@@ -238,6 +245,7 @@ def test_a_controller_that_is_killed_again_and_again_loses_and_changes_nothing(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("who_writes")
 def test_slots_and_runners_that_are_killed_cost_nobody_a_point(small: Undisturbed, tmp_path: Path) -> None:
     kill_slots(small, tmp_path / "class", kills=6, seed=2)
 

@@ -127,7 +127,11 @@ def test_a_closed_connection_is_told_from_a_late_one(pair: tuple[socket.socket, 
         wire.receive(pair[1], limit=1000, deadline=soon())
 
 
-def test_usage_counts_the_whole_tree_and_nothing_else() -> None:
+@pytest.mark.parametrize("listed", [True, False])
+def test_usage_counts_the_whole_tree_and_nothing_else(listed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if listed and not watch.CHILDREN_ARE_LISTED:
+        pytest.skip("this kernel keeps no lists of children")
+    monkeypatch.setattr(watch, "CHILDREN_ARE_LISTED", listed)
     child = subprocess.Popen(
         [sys.executable, "-c", "import os, time; os.fork(); time.sleep(20)"], start_new_session=True
     )
