@@ -210,8 +210,8 @@ def kill_slots(expected: Undisturbed, folder: Path, kills: int, seed: int) -> No
     reader = threading.Thread(target=lambda: said.append(process.stdout.read() if process.stdout else ""))
     reader.start()
     size, killed = len(expected.scores), 0
-    while killed < kills and process.poll() is None and made.progress() < size:
-        time.sleep(0.005 + rng.random() * 0.05)
+    while killed < kills and process.poll() is None and made.progress() < 2 * size:
+        time.sleep(0.002 + rng.random() * 0.02)
         found = below(process)
         leaves = [p for p in found if not _has_children(p)]
         if leaves and made.progress():  # before the first result the sandbox is being tried out
