@@ -21,7 +21,7 @@ window.courseNN = (() => {
   /** The same numbers with other axes; one size may be -1, and is then what is left. */
   function reshape(x, shape) {
     const known = -count(shape);
-    return tensor(shape.includes(-1) ? shape.map((size) => (size === -1 ? x.data.length / known : size)) : shape, x.data);
+    return tensor(shape.map((size) => (size === -1 ? x.data.length / known : size)), x.data);
   }
 
   /** Axes in another order: permute(x, [0, 2, 1]) exchanges the last two of three. */
@@ -254,7 +254,7 @@ window.courseNN = (() => {
    */
   function multiHeadAttention(query, memory, weights, heads, allowed) {
     const project = (x, name) => linear(x, weights[`${name}_projection.weight`], weights[`${name}_projection.bias`]);
-    const split = (x) => permute(reshape(x, [...x.shape.slice(0, 2), heads, -1]), [0, 2, 1, 3]); // (batch, heads, n, head_dim)
+    const split = (x) => permute(reshape(x, [...x.shape.slice(0, 2), heads, -1]), [0, 2, 1, 3]); // heads before n
     const found = attention(
       split(project(query, "query")),
       split(project(memory, "key")),
@@ -281,15 +281,15 @@ window.courseNN = (() => {
     const seen = new Float32Array(size * stops); // (channels · kh · kw, stops), zeros where the frame is
     const result = tensor([batch, outputs, rows, columns]);
     for (let image = 0; image < batch; image++) {
-      for (let line = 0; line < size; line++) {
-        const channel = Math.floor(line / (kh * kw));
+      for (let line = 0, to = 0; line < size; line++) {
+        const plane = (image * channels + Math.floor(line / (kh * kw))) * height * width;
         const down = (Math.floor(line / kw) % kh) - padding;
         const right = (line % kw) - padding;
-        for (let stop = 0; stop < stops; stop++) {
-          const i = Math.floor(stop / columns) * stride + down;
-          const j = (stop % columns) * stride + right;
-          const inside = i >= 0 && i < height && j >= 0 && j < width;
-          seen[line * stops + stop] = inside ? x.data[((image * channels + channel) * height + i) * width + j] : 0;
+        for (let i = down; i < down + rows * stride; i += stride) {
+          for (let j = right; j < right + columns * stride; j += stride) {
+            const inside = i >= 0 && i < height && j >= 0 && j < width;
+            seen[to++] = inside ? x.data[plane + i * width + j] : 0;
+          }
         }
       }
       multiplyInto(result.data, image * outputs * stops, weight.data, 0, seen, 0, outputs, size, stops);
@@ -305,7 +305,8 @@ window.courseNN = (() => {
     const [, , rows, columns] = result.shape;
     for (let at = 0; at < x.data.length; at++) {
       const [i, j] = [Math.floor(at / width) % height, at % width];
-      const [channel, image] = [Math.floor(at / (height * width)) % channels, Math.floor(at / (channels * height * width))];
+      const plane = Math.floor(at / (height * width));
+      const [channel, image] = [plane % channels, Math.floor(plane / channels)];
       for (let w = 0; w < outputs * kh * kw; w++) {
         const [o, down, right] = [Math.floor(w / (kh * kw)), Math.floor(w / kw) % kh, w % kw];
         const to = ((image * outputs + o) * rows + i * stride + down) * columns + j * stride + right;
@@ -330,7 +331,7 @@ window.courseNN = (() => {
     return result;
   }
 
-  /** Squares of size × size pixels as a sequence: (batch, channels, height, width) -> (batch, patches, channels · size²). */
+  /** Squares of size × size pixels as a sequence of vectors: (batch, patches, channels · size²). */
   function patchify(x, size) {
     const [batch, channels, height, width] = x.shape;
     const squares = reshape(x, [batch, channels, height / size, size, width / size, size]);

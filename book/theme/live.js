@@ -3,7 +3,7 @@
 "use strict";
 
 const courseLive = (() => {
-  const demos = {}; // by name: (stage, models, say) => nothing, or a promise
+  const demos = {}; // by name: (stage, models, say, fetchModel) => nothing, or a promise
   const models = {}; // by name: {about, weights: {name: {shape, data}}}
   const loaded = {};
 
@@ -37,7 +37,10 @@ const courseLive = (() => {
     );
   }
 
-  /** A demo's script says here what to do with an empty element, the models, and `say`, which writes the status. */
+  /**
+   * A demo's script says here what to do with an empty element, the models, `say`, which writes the status, and
+   * `fetchModel`, which gives a promise of a further model that the page has published.
+   */
   function demo(name, start) {
     demos[name] = start;
   }
@@ -85,7 +88,11 @@ const courseLive = (() => {
     for (const script of scripts.split(" ")) await load(`${folder}/${script}`); // each needs those before it
     await Promise.all(wanted.split(" ").map((model) => load(`${folder}/weights/${model}.js`)));
     stage.replaceChildren();
-    await demos[name](stage, models, say);
+    const fetchModel = async (model) => {
+      await load(`${folder}/weights/${model}.js`);
+      return models[model];
+    };
+    await demos[name](stage, models, say, fetchModel);
   }
 
   for (const section of document.querySelectorAll(".live")) {
