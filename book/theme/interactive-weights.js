@@ -52,7 +52,7 @@
   /** The largest weights of a row in words. */
   function tell({ title, weights }, row, { columns }, several) {
     const order = columns.map((word, j) => [weights[row][j], word]).sort((a, b) => b[0] - a[0]);
-    const told = order.slice(0, 3).map(([weight, word]) => `${word} ${weight.toFixed(2)}`);
+    const told = order.filter(([weight], k) => k === 0 || weight >= 0.005).slice(0, 3).map(([weight, word]) => `${word} ${weight.toFixed(2)}`);
     return `${several ? `${title}: ` : ""}${told.join(", ")}`;
   }
 
