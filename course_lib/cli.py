@@ -260,7 +260,9 @@ def feedback(slug: Slug = None, folder: ClassFolder = None) -> None:
 def report(slug: Slug = None, folder: ClassFolder = None) -> None:
     """Make a page about the class: scores, the commonest mistakes, what needs a person.
 
-    Written to `reports/ASSIGNMENT.html` in the class's folder. Make the feedback first: the report links to it.
+    Written to `reports/ASSIGNMENT.html` in the class's folder. Without a name: a page for each assignment and
+    `reports/term.html`, the class over the term: whom to help first, progress by student and concept, how hard and
+    how telling each exercise is, similar answers. Make the feedback first: the reports link to it.
     """
     from course_lib.commands import pages
 

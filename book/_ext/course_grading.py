@@ -1,7 +1,7 @@
 """Pages for instructors: `{kill-tables}` shows which rubric line catches which mistake, `{hostile-table}` what the
-hostile submissions of the tests managed to do.
+hostile submissions of the tests managed to do, `{term-plan}` and `{term-paths}` the weeks and hours of a term.
 
-Both read what commands have written into build/: nothing in these tables is typed by hand.
+They read what commands have written, the released notebooks and the syllabus: nothing in these tables is typed by hand.
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import yaml
+from course_downloads import HEADER
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 ROOT = Path(__file__).resolve().parents[2]
+SYLLABUS = ROOT / "book" / "syllabus.yml"
 KILL_TABLES = ROOT / "build" / "kill-table"
 HOSTILE_TESTS = ROOT / "tests" / "grading" / "hostile"
 HOSTILE_RECORD = ROOT / "build" / "hostile.json"
@@ -163,7 +166,66 @@ class HostileTable(SphinxDirective):
         return [make_table(("What the submissions try, and what holds", "Attempts that gain nothing"), (6, 1), rows)]
 
 
+def exercise_minutes(slug: str) -> int:
+    """The minutes that an assignment's exercises state."""
+    (path,) = (ROOT / "exercises" / slug).glob("*.ipynb")
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return sum(int(found["minutes"]) for cell in cells if (found := HEADER.search("".join(cell["source"]))))
+
+
+def hours(minutes: int) -> str:
+    """Minutes as hours, to the next quarter."""
+    quarters = -(-minutes // 15)
+    return f"{quarters / 4:g}"
+
+
+def weeks(chapters: list[dict[str, Any]]) -> list[str]:
+    """A week for each chapter, as the lines of a Markdown table."""
+    rows = []
+    for number, chapter in enumerate(chapters, 1):
+        minutes = exercise_minutes(chapter["slug"])
+        needs = ", ".join(str(int(slug[:2])) for slug in chapter["needs"]) or "none"
+        link = f"[](../{chapter['slug']}/chapter.md)"
+        rows.append(f"| {number} | {int(chapter['slug'][:2])} | {link} | {needs} | {hours(minutes)} |")
+    total = hours(sum(exercise_minutes(chapter["slug"]) for chapter in chapters))
+    rows.append(f"| | | **Together** | | **{total}** |")
+    return ["| week | chapter | | builds on chapter | hours of exercises |", "|---:|---:|---|---|---:|", *rows]
+
+
+def paths(chapters: list[dict[str, Any]]) -> list[str]:
+    """For each chapter that no other needs, what leads to it, as the lines of a Markdown table."""
+    needs = {chapter["slug"]: chapter["needs"] for chapter in chapters}
+    ends = [slug for slug in needs if not any(slug in others for others in needs.values())]
+    rows = []
+    for end in ends:
+        all_of_it, waiting = {end}, [end]
+        while waiting:
+            fresh = [slug for slug in needs[waiting.pop()] if slug not in all_of_it]
+            all_of_it |= set(fresh)
+            waiting += fresh
+        before = ", ".join(str(int(slug[:2])) for slug in sorted(all_of_it - {end})) or "none"
+        time = hours(sum(exercise_minutes(slug) for slug in all_of_it))
+        rows.append(f"| [](../{end}/chapter.md) | {before} | {len(all_of_it)} | {time} |")
+    return ["| to reach | read the chapters | weeks | hours of exercises |", "|---|---|---:|---:|", *rows]
+
+
+class TermTable(SphinxDirective):
+    """A table of the syllabus' chapters with the hours of their exercises."""
+
+    def run(self) -> list[nodes.Node]:
+        self.env.note_dependency(str(SYLLABUS))
+        for path in sorted((ROOT / "exercises").glob("*/*.ipynb")):
+            self.env.note_dependency(str(path))
+        chapters = yaml.safe_load(SYLLABUS.read_text(encoding="utf-8"))["chapters"]
+        table = nodes.Element()
+        make = weeks if self.name == "term-plan" else paths
+        self.state.nested_parse(StringList(make(chapters)), 0, table)
+        return table.children
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("kill-tables", KillTables)
     app.add_directive("hostile-table", HostileTable)
+    app.add_directive("term-plan", TermTable)
+    app.add_directive("term-paths", TermTable)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -48,15 +48,25 @@ def feedback(slug: str | None, *, folder: Path | None = None) -> list[Path]:
 
 
 def report(slug: str | None, *, folder: Path | None = None) -> list[Path]:
-    """Write the class report of one assignment or all."""
+    """Write the class report of one assignment; or of all, and that of the term before them."""
     room = classroom(folder)
+    specs = _graded(room, slug)
+    place = room.folder / "reports"
+    place.mkdir(parents=True, exist_ok=True)
     written = []
-    for spec in _graded(room, slug):
-        path = room.folder / "reports" / f"{spec.slug}.html"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(class_report(overview(room, spec), path.parent), encoding="utf-8")
+    for spec in specs:
+        path = place / f"{spec.slug}.html"
+        path.write_text(class_report(overview(room, spec), place), encoding="utf-8")
         console.print(f"[bold]{spec.slug}[/]  {path}", soft_wrap=True)
         written.append(path)
+    if slug is None:
+        from course_lib.grading.term.report import term_report
+        from course_lib.grading.term.term import read_term
+
+        path = place / "term.html"
+        path.write_text(term_report(read_term(room, specs), place), encoding="utf-8")
+        console.print(f"[bold]the term[/]  {path}", soft_wrap=True)
+        written.insert(0, path)
     return written
 
 

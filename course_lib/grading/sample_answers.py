@@ -1,4 +1,4 @@
-"""Answers of a sample class to written questions, from good to poor, by the question's name."""
+"""What a sample class writes of its own: answers to questions, from good to poor, and a function that two share."""
 
 from __future__ import annotations
 
@@ -33,6 +33,24 @@ ELSEWHERE = (
     "experiment shows what happens if they are not.",
     "I am not sure. I think it is because of the scaling.",
 )
+
+HELPERS = (
+    """def draw_bar(values, width=40):
+    rows = []
+    largest = max(abs(value) for value in values) or 1.0
+    for number, value in enumerate(values):
+        filled = round(width * abs(value) / largest)
+        rows.append(f"{number:3d} " + "#" * filled + "." * (width - filled))
+    return "\\n".join(rows)""",
+    """def show_numbers(xs, columns=40):
+    lines = []
+    top = max(abs(x) for x in xs) or 1.0
+    for k, x in enumerate(xs):
+        n = round(columns * abs(x) / top)
+        lines.append(f"{k:3d} " + "#" * n + "." * (columns - n))
+    return "\\n".join(lines)""",
+)
+"""A function that no exercise asks for, twice: the versions differ in names only."""
 
 
 def answers_to(question: str) -> tuple[str, ...]:

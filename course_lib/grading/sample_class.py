@@ -25,7 +25,7 @@ from course_lib.grading.classroom import Classroom
 from course_lib.grading.draw import draw, wrong_namespace
 from course_lib.grading.ingest import released
 from course_lib.grading.release import register
-from course_lib.grading.sample_answers import answers_to
+from course_lib.grading.sample_answers import HELPERS, answers_to
 from course_lib.grading.sample_names import FAMILY, GIVEN
 from course_lib.grading.solution import answers, grade_id, wrong_source
 from course_lib.grading.spec import Assignment, Exercise, assignment
@@ -50,6 +50,8 @@ class Plan:
         damage: what happened to the file, one of ``DAMAGE`` or "".
         damaged: the exercise that the damage hits, or "".
         hours_late: after the due date; negative where in time.
+        helper: the exercise before which stands a function of the student's own, and the number of its version;
+            versions differ in names only.
     """
 
     student: str
@@ -61,6 +63,7 @@ class Plan:
     damage: str = ""
     damaged: str = ""
     hours_late: float = -20.0
+    helper: tuple[str, int] = ("", 0)
 
 
 def make_class(slug: str, classroom: Classroom, *, size: int, seed: int = 0, hostile: bool = False) -> list[Plan]:
@@ -145,6 +148,8 @@ def draw_plans(spec: Assignment, *, size: int, seed: int = 0, hostile: bool = Fa
     ordinary = range(len(kinds), size)
     for place, (exercise, name) in zip(cycle(ordinary), queue if ordinary else (), strict=False):
         plans[place] = replace(plans[place], wrote={**plans[place].wrote, exercise: name})
+    if size > len(kinds):
+        _share_helper(plans, names)
     return plans
 
 
@@ -155,6 +160,8 @@ def submission(spec: Assignment, blank: NotebookNode, plan: Plan) -> str:
         name = grade_id(cell)
         if name in plan.wrote:
             cell.source = _answer(spec, str(name), plan.wrote[str(name)], cell.source)
+            if name == plan.helper[0]:
+                cell.source = f"{HELPERS[plan.helper[1]]}\n\n{cell.source}"
         elif plan.quality is not None and name in {written.name for written in spec.written}:
             texts = answers_to(str(name))
             cell.source = texts[min(plan.quality, len(texts) - 1)]
@@ -263,6 +270,14 @@ def _answer(spec: Assignment, name: str, wrote: str, stub: str) -> str:
 def _wrong(spec: Assignment, exercise: str, misconception: str) -> str:
     found = next(m for m in spec.exercise(exercise).misconceptions if m.name == misconception)
     return wrong_source(spec.slug, exercise, found)
+
+
+def _share_helper(plans: list[Plan], names: list[str]) -> None:
+    """The first and the last student have a function in common that is not the course's."""
+    one, other = plans[0], plans[-1]
+    both = [name for name in names if one.wrote[name] == other.wrote[name] == RIGHT]
+    if both:
+        plans[0], plans[-1] = replace(one, helper=(both[0], 0)), replace(other, helper=(both[0], 1))
 
 
 def _damage(notebook: NotebookNode, plan: Plan) -> None:
