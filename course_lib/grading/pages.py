@@ -28,6 +28,11 @@ def points(value: float) -> str:
     return f"{value:.2f}".rstrip("0").rstrip(".")
 
 
+def percent(value: float) -> str:
+    """A share for people."""
+    return f"{100 * value:.0f} %"
+
+
 def as_code(source: str) -> Markup:
     """Python source with its parts marked; the keyboard can scroll it."""
     return Markup(f'<pre tabindex="0">{highlight(source, PythonLexer(), HtmlFormatter(nowrap=True))}</pre>')

@@ -114,6 +114,20 @@ def test_who_cannot_be_read_says_nothing_about_an_exercise() -> None:
     assert {(item.share, item.discrimination, item.students) for item in found} == {(1.0, None, 5)}
 
 
+def test_a_question_counts_once_every_answer_is_graded() -> None:
+    question = SPEC.written[0]
+
+    def answered(student: str, grade: CellGrade) -> Entry:
+        made = entry(student, 1.0)
+        assert made.standing is not None
+        return replace(made, standing=replace(made.standing, cells={**made.standing.cells, question.name: grade}))
+
+    blank, waits = answered("a", CellGrade(0.0, None, False)), answered("b", CellGrade(None, None, True))
+    given_ = answered("b", CellGrade(None, question.points, False))
+    assert question.name not in {item.name for item in items(work(blank, waits))}
+    assert {item.name: item.share for item in items(work(blank, given_))}[question.name] == 0.5
+
+
 @given(st.lists(st.floats(-200, 200), max_size=20))
 def test_each_submission_lies_in_one_span(hours: list[float]) -> None:
     found, unknown = spans([work(*(entry(f"s{n}", 1.0, hours=h) for n, h in enumerate(hours)))])
@@ -134,8 +148,8 @@ def test_whoever_needs_help_is_named_with_the_reasons_and_the_gravest_comes_firs
     found = {item.person.student: item for item in who_needs_help(term(*works))}
     assert list(found) == ["gone", "falls", "low"]
     assert found["gone"].reasons == ("has handed in nothing so far",)
-    assert f"has 25% of the points of {SLUG}, where half of the class has 100%" in found["low"].reasons
-    assert "falls: 90%, 60%, 55% in the last three" in found["falls"].reasons
+    assert f"has 25 % of the points of {SLUG}, where half of the class has 100 %" in found["low"].reasons
+    assert "falls: 90 %, 60 %, 55 % in the last three" in found["falls"].reasons
 
 
 def test_work_that_is_missing_unwritten_or_broken_is_a_reason() -> None:
@@ -244,7 +258,7 @@ def test_concepts_show_what_the_class_has_of_their_exercise() -> None:
             Path("/reports"),
         )
     )
-    assert f"A concept ({NAMES[2]}; 2 below half) 55%" in says
+    assert f"A concept ({NAMES[2]}; 2 below half) 55 %" in says
 
 
 def test_names_are_text_and_nothing_is_loaded_from_elsewhere() -> None:

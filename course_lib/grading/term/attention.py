@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from course_lib.grading.pages import percent
 from course_lib.grading.standing import Person
 from course_lib.grading.term.term import Part, Term, Work
 
@@ -51,13 +52,17 @@ def _reasons(term: Term, student: str, easy: dict[str, list[Part]]) -> Iterator[
             yield 2, f"the notebook for {last.spec.slug} cannot be graded: {entry.result.verdict.rstrip('.')}"
         elif (total := last.total(student)) is not None and total < LOW:
             middle = statistics.median(last.totals())
-            yield 2, f"has {total:.0%} of the points of {last.spec.slug}, where half of the class has {middle:.0%}"
+            yield (
+                2,
+                f"has {percent(total)} of the points of {last.spec.slug}, where half of the class has "
+                f"{percent(middle)}",
+            )
         blank = [score.name for score in _blank(last, student)]
         if 3 * len(blank) >= len(last.spec.exercises):
             yield 1, f"left {len(blank)} of {len(last.spec.exercises)} exercises of {last.spec.slug} unwritten"
     shares = [total for work in term.works if (total := work.total(student)) is not None][-3:]
     if len(shares) == 3 and shares[0] > shares[1] > shares[2] and shares[0] - shares[2] >= FALL:
-        yield 2, f"falls: {', '.join(f'{share:.0%}' for share in shares)} in the last three"
+        yield 2, f"falls: {', '.join(f'{percent(share)}' for share in shares)} in the last three"
     late = [work.spec.slug for work in term.works if (e := work.entries.get(student)) and (e.late > 0 or e.marked_late)]
     if len(late) > 1:
         yield 1, f"was late for {' and '.join(late)}"

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from markupsafe import Markup, escape
 
+from course_lib.grading.pages import percent
 from course_lib.grading.term.deadline import Span
 
 WIDTH = 640
@@ -27,7 +28,7 @@ def draw_term(columns: Sequence[tuple[str, Sequence[float]]]) -> Markup:
 
     parts = [
         f'<line x1="{left}" x2="{WIDTH}" y1="{y(v):.1f}" y2="{y(v):.1f}" stroke="var(--line)"/>'
-        f'<text x="{left - 6}" y="{y(v) + 4:.1f}" text-anchor="end">{v:.0%}</text>'
+        f'<text x="{left - 6}" y="{y(v) + 4:.1f}" text-anchor="end">{percent(v)}</text>'
         for v in (0.0, 0.5, 1.0)
     ]
     told = []
@@ -38,7 +39,7 @@ def draw_term(columns: Sequence[tuple[str, Sequence[float]]]) -> Markup:
         if not shares:
             continue
         low, half, high = _quartiles(shares)
-        told.append(f"{name}: median {half:.0%}, middle half {low:.0%} to {high:.0%}")
+        told.append(f"{name}: median {percent(half)}, middle half {percent(low)} to {percent(high)}")
         parts.append(
             f'<rect x="{middle - wide:.1f}" y="{y(high):.1f}" width="{2 * wide:.1f}" '
             f'height="{max(y(low) - y(high), 1):.1f}" fill="var(--well)" stroke="var(--line)"/>'
@@ -61,7 +62,7 @@ def draw_spans(spans: Sequence[Span]) -> Markup:
     for number, span in enumerate(spans):
         y = number * line
         wide = (WIDTH - label - 130) * span.count / most
-        mean = "" if span.mean is None else f", mean {span.mean:.0%}"
+        mean = "" if span.mean is None else f", mean {percent(span.mean)}"
         parts.append(
             f'<text x="{label - 8}" y="{y + 16}" text-anchor="end">{escape(span.name)}</text>'
             f'<rect x="{label}" y="{y + 4}" width="{wide:.1f}" height="{line - 10}" rx="2" fill="var(--bar)"/>'

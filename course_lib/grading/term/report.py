@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
-from course_lib.grading.pages import as_code, points, render
+from course_lib.grading.pages import as_code, percent, points, render
 from course_lib.grading.report import share as percent_of
 from course_lib.grading.term.attention import who_needs_help
 from course_lib.grading.term.deadline import spans
@@ -68,7 +68,7 @@ def term_report(term: Term, folder: Path) -> str:
         more_pairs=max(0, len(pairs) - PAIRS_SHOWN),
         least=LEAST,
         several=COMMON[0],
-        tenth=f"{COMMON[1]:.0%}",
+        tenth=percent(COMMON[1]),
     )
 
 
@@ -82,7 +82,7 @@ def _facts(term: Term, helps: int) -> list[tuple[str, str]]:
         (percent_of(handed_in, len(term.works) * len(term.people)), "of all work handed in"),
     ]
     if totals:
-        facts.append((f"{statistics.median(totals):.0%}", f"median of {last.spec.slug}"))
+        facts.append((percent(statistics.median(totals)), f"median of {last.spec.slug}"))
     return [*facts, (str(helps), "to help first")]
 
 
@@ -96,8 +96,8 @@ def _assignment(work: Work, folder: Path) -> dict[str, Any]:
         "count": len(work.entries),
         "absent": len(work.seen.absent),
         "late": sum(entry.late > 0 or entry.marked_late for entry in work.seen.entries),
-        "median": f"{statistics.median(totals):.0%}" if totals else "–",
-        "mean": f"{statistics.mean(totals):.0%}" if totals else "–",
+        "median": percent(statistics.median(totals)) if totals else "–",
+        "mean": percent(statistics.mean(totals)) if totals else "–",
     }
 
 
@@ -115,7 +115,7 @@ def _student(term: Term, student: str, name: str, folder: Path) -> dict[str, Any
 def _percent(value: float | None) -> dict[str, Any]:
     if value is None:
         return {"text": "–", "sort": "-1", "weak": False}
-    return {"text": f"{value:.0%}", "sort": f"{value:.4f}", "weak": value < 0.5}
+    return {"text": percent(value), "sort": f"{value:.4f}", "weak": value < 0.5}
 
 
 def _concepts(term: Term) -> list[dict[str, Any]]:
@@ -131,9 +131,9 @@ def _concepts(term: Term) -> list[dict[str, Any]]:
             shares = [s for student in work.entries if (s := work.share(student, part)) is not None]
             if shares:
                 mean, below = statistics.mean(shares), sum(s < 0.5 for s in shares)
-                text = f"{mean:.0%} of the points; {below} of {len(shares)} students have less than half"
+                text = f"{percent(mean)} of the points; {below} of {len(shares)} students have less than half"
                 rows.append(
-                    {"name": concept.name, "exercise": part.name, "width": f"{100 * mean:.1f}", "mean": f"{mean:.0%}"}
+                    {"name": concept.name, "exercise": part.name, "width": f"{100 * mean:.1f}", "mean": percent(mean)}
                     | {"below": below, "label": text, "weak": mean < 0.5}
                 )
         if rows:
@@ -188,7 +188,7 @@ def _pair(pair: Pair, names: dict[str, str]) -> dict[str, Any]:
         "slug": pair.slug,
         "names": (one, other),
         "characters": pair.characters,
-        "shares": [f"{share:.0%}" for share in pair.shares],
+        "shares": [percent(share) for share in pair.shares],
         "passages": [as_code(passage) for passage in pair.passages],
     }
 

@@ -64,10 +64,17 @@ class Work:
 
     @cached_property
     def parts(self) -> Sequence[Part]:
-        """What is graded, in the notebook's order."""
+        """What is graded, in the notebook's order. A question counts once every answer to it is graded."""
         spec = self.spec
         exercises = [Part(e.name, self.seen.cells[e.name], e.points) for e in spec.exercises]
-        return [*exercises, *(Part(w.name, w.name, w.points) for w in spec.written)]
+        written = [Part(w.name, w.name, w.points) for w in spec.written]
+        waiting = {
+            name
+            for entry in self.seen.graded
+            for name, grade in (entry.standing.cells.items() if entry.standing else ())
+            if grade.ungraded or grade.waiting
+        }
+        return [*exercises, *(part for part in written if part.cell not in waiting)]
 
     def share(self, student: str, part: Part) -> float | None:
         """The share of a part's points that a student has; ``None`` where nothing was handed in or graded."""
