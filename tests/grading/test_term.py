@@ -299,12 +299,16 @@ def test_in_a_browser_it_fits_sorts_prints_whole_and_can_be_used_by_everyone(
     read = read_term(graded.room, [SPEC])
     pair = [student for student, cells in (read.works[0].answers or {}).items() if len(cells) == len(NAMES)][:2]
     given_ = {**(read.works[0].answers or {}), pair[0]: own(0), pair[1]: own(1)}
-    path.write_text(term_report(replace(read, works=[replace(read.works[0], answers=given_)]), tmp_path), "utf-8")
+    exercise, known = next((e, e.misconceptions[0]) for e in SPEC.exercises if e.misconceptions)
+    long = wrong_source(SLUG, exercise.name, known) + f"\nspare = [{', '.join(['123456789'] * 40)}]\n"
+    wrong = work(entry("wrong", 0.5, mistakes={exercise.name: known.name}), answers={"wrong": {exercise.name: long}})
+    works = [replace(read.works[0], answers=given_), wrong]
+    path.write_text(term_report(replace(read, works=works), tmp_path), "utf-8")
     page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
     traffic = watch(page)
     page.goto(path.as_uri())
     page.get_by_role("button", name="Mean").click()
-    shown = page.locator("#students tbody tr td:nth-child(3)").all_inner_texts()
+    shown = page.locator("#students tbody tr td:nth-child(4)").all_inner_texts()
     means = [float(text.rstrip("%")) if text != "–" else -1.0 for text in shown]
     assert means == sorted(means, reverse=True) and len(set(means)) > 2
     page.evaluate("dispatchEvent(new Event('beforeprint'))")

@@ -24,8 +24,9 @@ from course_lib.grading.term.term import Term, Work
 MISTAKES_SHOWN = 12
 PAIRS_SHOWN = 12
 HELP_SHOWN = 10
-HARD, UNCLEAR = 0.4, 0.1
-"""Below the first share of points an exercise is called hard, below the second correlation worth a look."""
+HARD, UNCLEAR, CLEAR = 0.4, 0.1, 0.5
+"""Below the first share of points an exercise is marked as hard, below the second correlation as unclear; it is named
+as worth a look where chance alone would not bring it up to the third."""
 
 
 def term_report(term: Term, folder: Path) -> str:
@@ -172,7 +173,10 @@ def _look(found: Sequence[tuple[Work, list[Item]]]) -> str:
         f"{item.name} ({work.spec.slug})"
         for work, listed in found
         for item in listed
-        if item.discrimination is not None and item.discrimination < UNCLEAR and 0.05 < item.share < 0.95
+        if item.discrimination is not None
+        and item.discrimination < UNCLEAR
+        and item.discrimination + 2 / item.students**0.5 < CLEAR
+        and 0.05 < item.share < 0.95
     ]
     if not named:
         return ""
