@@ -210,8 +210,8 @@ def browser() -> Iterator[Browser]:
 ASK = """
 queries => queries.map(query => {
   const [text, ...terms] = Search._parseQuery(query);
-  const [page, title, anchor, about] = Search._performSearch(text, ...terms).at(-1) ?? [];
-  return [query, `${page}${anchor}`, title, about];
+  const found = Search._performSearch(text, ...terms).slice(-2).reverse();
+  return [query, found.map(([page, title, anchor, about]) => [`${page}${anchor}`, title, about ?? ""])];
 })
 """
 
@@ -223,18 +223,18 @@ def open_search(page: Page, address: str, query: str) -> None:
 
 
 @pytest.mark.slow
-def test_search_finds_every_term_of_the_glossary_and_every_name_first(browser: Browser, small_book: Path) -> None:
+def test_search_finds_every_term_of_the_glossary_first_and_every_name(browser: Browser, small_book: Path) -> None:
     page = browser.new_page()
     traffic = watch(page)
     open_search(page, f"file://{small_book}", "rotary")
     terms = [form for term in read_glossary() for form in (term["term"], *term.get("also", []))]
-    for query, place, title, about in page.evaluate(ASK, terms):
-        assert place.startswith("glossary#term-"), query
-        assert title and about.startswith("Glossary: "), query
+    for query, found in page.evaluate(ASK, terms):
+        place, title, about = found[0]
+        assert place.startswith("glossary#term-") and title and about.startswith("Glossary: "), query
     names = [entry.name for module in find_pages() for entry in list_names(read_module(module))]
-    for query, place, _, about in page.evaluate(ASK, names):
-        assert place.endswith(f"#{query.replace('.', '-')}"), query
-        assert about, query
+    for query, found in page.evaluate(ASK, names):  # a word may be a term as well, which comes before it
+        about = {place.partition("#")[2]: about for place, _, about in found}
+        assert about.get(query.replace(".", "-")), query
     assert len(terms) > 100 and len(names) > 250
     assert traffic.faults() == []
     page.close()

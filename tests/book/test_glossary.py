@@ -131,6 +131,11 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
 def test_the_first_mention_of_each_term_is_linked_and_no_other(page: Page) -> None:
     links = page.locator("article a.term")
     assert links.all_inner_texts() == ["mask", "causal masks", "BLEU"]
+    assert (
+        page.evaluate("[...document.querySelectorAll('article a.term')].map(term => getComputedStyle(term).color)")
+        == [page.evaluate("getComputedStyle(document.querySelector('article p')).color")] * 3
+    )
+    assert "dotted" in page.evaluate("getComputedStyle(document.querySelector('article a.term')).textDecorationStyle")
     links.last.click()
     expect(page).to_have_url(re.compile(r"index\.html#term-BLEU$"))
     expect(page.locator("dt#term-BLEU + dd")).to_have_text(re.compile("A score & .more.\\. See A part"))
