@@ -11,6 +11,8 @@
   const visible = (character) => ({ " ": "␣", "\n": "↵" })[character] ?? character;
   const spoken = (character) => ({ " ": "space", "\n": "new line" })[character] ?? character;
 
+  const percent = (value) => (value === 0 ? "out" : value < 0.001 ? "< 0.1 %" : `${(100 * value).toFixed(1)} %`);
+
   /** The logits of the character after a text, of which the model sees the end only. */
   function nextLogits({ about, weights }, ids) {
     const seen = ids.slice(-about.max_length);
@@ -94,11 +96,10 @@
       show();
     }
 
-    const settings = () => ({
-      temperature: temperature.input.valueAsNumber,
-      topK: topK.input.valueAsNumber,
-      topP: topP.input.valueAsNumber,
-    });
+    function settings() {
+      const [heat, count, share] = [temperature, topK, topP].map(({ input }) => input.valueAsNumber);
+      return { temperature: heat, topK: count, topP: share };
+    }
 
     function step(id = draw(nextProbabilities(logits, settings()), chance)) {
       written.push(id);
@@ -143,8 +144,6 @@
         make("ul", { class: "live-bars" }, ...order.slice(0, SHOWN).map((id) => row(id, believed[id], drawn[id], largest))),
       );
     }
-
-    const percent = (value) => (value === 0 ? "out" : value < 0.001 ? "< 0.1 %" : `${(100 * value).toFixed(1)} %`);
 
     /** A character as a button that appends it, its probability after the knobs as a bar, and the model's own as a line. */
     function row(id, own, now, largest) {
