@@ -138,7 +138,8 @@
       text.replaceChildren(make("span", { class: "write-prompt" }, inWords(prompt)), inWords(written));
       summary.textContent =
         `${kept} of ${characters.length} characters can come next; the choice is as open as one among ` +
-        `${Math.exp(entropy).toFixed(1)} equally likely ones. All but the first ${SHOWN} together: ${percent(rest)}.`;
+        `${Math.exp(entropy).toFixed(1)} equally likely ones. Bars: the probability to be drawn, the lines in them: what the ` +
+        `model gives without the knobs. All characters but these ${SHOWN} together: ${percent(rest)}.`;
       const largest = Math.max(drawn[order[0]], believed[order[0]]);
       chart.replaceChildren(
         make("ul", { class: "live-bars" }, ...order.slice(0, SHOWN).map((id) => row(id, believed[id], drawn[id], largest))),

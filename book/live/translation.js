@@ -29,7 +29,7 @@
     const { make, shade } = courseLive;
     const { source, target, examples } = models.translation.about;
     const idOf = new Map(source.map((word, id) => [word, id]));
-    const names = Object.keys(models).filter((name) => name.startsWith("translation-"));
+    const names = Object.keys(BEGIN).map((kind) => `translation-${kind}`);
 
     const sentence = make("input", { type: "text", size: "60", autocomplete: "off", spellcheck: "false", lang: "en" });
     const choice = make(
