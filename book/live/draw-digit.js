@@ -37,7 +37,7 @@ courseLive.demo("draw-digit", (stage, models, say) => {
     make(
       "div",
       { class: "live-columns" },
-      captioned(pad, "your drawing"),
+      captioned(pad, "draw here"),
       captioned(seen, "what the network gets"),
       make("div", { class: "live-wide" }, make("p", { class: "live-caption" }, "what it takes it for"), classes),
     ),
