@@ -56,7 +56,7 @@ check: setup ## lint, types, import rules, fast tests: under two minutes
 	$(BIN)/pytest -q -m "not slow and not soak" -n 2 --ignore=tests/grading/hostile --ignore=tests/assignments/test_every_assignment.py
 
 test: setup ## every test, ending with pytest's closing line
-	tools/system-packages bubblewrap chromium
+	tools/system-packages bubblewrap chromium postgresql
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -65,7 +65,7 @@ test: setup ## every test, ending with pytest's closing line
 	$(BIN)/pytest -m "not soak" -n 2 --dist loadfile
 
 soak: setup ## the same tests with larger counts and more seeds, and the long ones
-	tools/system-packages bubblewrap chromium
+	tools/system-packages bubblewrap chromium postgresql
 	COURSE_SOAK=1 $(BIN)/pytest -n 2 --dist loadfile
 
 bench: setup ## run the benchmarks that the README and the book quote

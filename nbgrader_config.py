@@ -21,6 +21,11 @@ c.CourseDirectory.root = str(classroom)
 c.CourseDirectory.source_directory = os.path.relpath(repository / "build" / "source", classroom)
 c.CourseDirectory.release_directory = os.path.relpath(repository / "exercises", classroom)
 
+# The gradebook is gradebook.db in the class's folder, or the database that COURSE_DB_URL names, such as
+# postgresql+psycopg://grader@db.example.org/course.
+if os.environ.get("COURSE_DB_URL"):
+    c.CourseDirectory.db_url = os.environ["COURSE_DB_URL"]
+
 # What a student finds where the answer goes.
 c.ClearSolutions.code_stub = {"python": 'raise NotImplementedError("write your answer here")'}
 c.ClearSolutions.text_stub = "Write your answer here."

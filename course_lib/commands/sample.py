@@ -79,7 +79,12 @@ def demo(*, size: int, seed: int, jobs: int | None, unsafe_local: bool) -> None:
 
 
 def _make_room(room: Classroom, *, fresh: bool) -> None:
-    """Never write among real submissions."""
+    """Never write among real submissions, nor into a gradebook on a server, which may be a real class's."""
+    if room.on_server:
+        raise CommandError(
+            "made-up students would go into the gradebook that COURSE_DB_URL or nbgrader_config.py names; "
+            "unset it for this command"
+        )
     if (room.folder / TRUTH).exists():
         if fresh:
             room.clear()

@@ -93,7 +93,7 @@ def agreement(classroom: Classroom, spec: Assignment) -> Agreement:
 def table_differences(classroom: Classroom) -> list[Difference]:
     """Where the exported table, if there is one, says something else than the gradebook."""
     path = classroom.folder / TABLE
-    if not path.exists() or not classroom.gradebook_file.exists():
+    if not path.exists() or not classroom.has_gradebook:
         return []
     with classroom.gradebook() as gradebook:
         now = {(row["assignment"], row["student_id"]): {n: field(row[n]) for n in COLUMNS} for row in rows(gradebook)}

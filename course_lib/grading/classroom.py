@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from nbgrader.api import Gradebook, InvalidEntry
@@ -36,8 +37,14 @@ FAULTS = {
     "disk I/O error": "the disk with the gradebook cannot be written: see whether it is full or broken",
     "readonly database": "the gradebook may not be written: see whose file it is",
     "unable to open database file": "the gradebook cannot be opened: see whether the disk is full and whose it is",
+    "connection to server": "the gradebook's server does not let this machine in: see whether it runs, and what its "
+    "log and COURSE_DB_URL say",
+    "failed to resolve host": "nobody knows the gradebook's server: see what COURSE_DB_URL says",
+    "terminating connection": "the gradebook's server was stopped: start it",
+    "server closed the connection": "the gradebook's server has gone: start it",
+    "the connection is lost": "the gradebook's server has gone: start it",
 }
-"""Faults of the machine by the words that SQLite and the system have for them, each with what to do."""
+"""Faults of the machine by the words that SQLite, PostgreSQL and the system have for them, each with what to do."""
 
 NOTHING_LOST = "Nothing is lost; the same command goes on from here."
 
@@ -53,6 +60,21 @@ def class_fault(error: str) -> ClassFault | None:
     """The fault of the machine that an error's text tells of, if it is one."""
     found = next((remedy for words, remedy in FAULTS.items() if words in error), None)
     return ClassFault(f"{found}, then run the command again. {NOTHING_LOST}") if found else None
+
+
+def _settings() -> Config:
+    return PyFileConfigLoader("nbgrader_config.py", path=str(ROOT)).load_config()
+
+
+def _named_database() -> str:
+    """The database that ``nbgrader_config.py`` names, which has it from COURSE_DB_URL or from whoever edited it."""
+    return _database_in_settings(os.environ.get("COURSE_DB_URL", ""))
+
+
+@cache
+def _database_in_settings(url: str) -> str:
+    named = _settings().CourseDirectory.get("db_url", "")
+    return named if isinstance(named, str) else ""
 
 
 @dataclass(frozen=True)
@@ -73,17 +95,27 @@ class Classroom:
 
     @property
     def gradebook_file(self) -> Path:
-        """nbgrader's database."""
+        """nbgrader's database, where no other is named."""
         return self.folder / "gradebook.db"
+
+    @property
+    def on_server(self) -> bool:
+        """Whether the gradebook is the database that COURSE_DB_URL or ``nbgrader_config.py`` names."""
+        return bool(_named_database())
+
+    @property
+    def has_gradebook(self) -> bool:
+        """Whether there is a gradebook to read; on a server, tables that are not there are made."""
+        return self.on_server or self.gradebook_file.exists()
 
     @property
     def database(self) -> str:
         """The address of the gradebook; whoever opens it waits for others."""
-        return f"sqlite:///{self.gradebook_file}?timeout={LOCK_SECONDS}"
+        return _named_database() or f"sqlite:///{self.gradebook_file}?timeout={LOCK_SECONDS}"
 
     def config(self) -> Config:
         """The settings of ``nbgrader_config.py``, for this folder."""
-        config = PyFileConfigLoader("nbgrader_config.py", path=str(ROOT)).load_config()
+        config = _settings()
         config.CourseDirectory.root = str(self.folder)
         config.CourseDirectory.db_url = self.database
         config.CourseDirectory.source_directory = os.path.relpath(ROOT / "build" / "source", self.folder)

@@ -34,6 +34,8 @@ from course_lib.grading.spec import Assignment, SpecError, assignment
 
 INSTRUCTOR_TAG = "instructor-only"
 SCHEMA_VERSION = 3
+NAMELESS = "default_course"
+"""nbgrader's row for a course without a name; a database that checks its references takes no assignment without one."""
 NOTEBOOK_METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -179,12 +181,14 @@ def _generate(slug: str, source: Path, released: Path, database: str | None = No
     """Run nbgrader's GenerateAssignment; with a database, the cells are recorded there."""
     root = source.parent
     config = Classroom(root).config()
+    course = str(config.CourseDirectory.get("course_id", "")) or NAMELESS
     config.CourseDirectory = Config(
         root=str(root),
         source_directory=source.name,
         release_directory=os.path.relpath(released, root),
         assignment_id=slug,
         db_url=database or "sqlite://",
+        course_id=course,
     )
     converter = GenerateAssignment(coursedir=CourseDirectory(config=config), config=config)
     converter.force = True
@@ -245,7 +249,7 @@ def _set_cell_points(spec: Assignment, cell: NotebookNode, points: float) -> Non
 def is_registered(classroom: Classroom, spec: Assignment) -> bool:
     """Whether the gradebook holds the cells and points of the released notebook."""
     released = ROOT / "exercises" / spec.slug / f"{spec.notebook}.ipynb"
-    if not classroom.gradebook_file.exists() or not released.exists():
+    if not classroom.has_gradebook or not released.exists():
         return False
     wanted = {
         str(grade_id(cell)): (compute_checksum(cell), cell.metadata["nbgrader"].get("points"))

@@ -94,7 +94,7 @@ class Commit:
 
 def people(classroom: Classroom) -> dict[str, Person]:
     """Everyone in the gradebook, by id."""
-    if not classroom.gradebook_file.exists():
+    if not classroom.has_gradebook:
         return {}
     with classroom.gradebook() as gradebook:
         return {s.id: Person(s.id, s.first_name or "", s.last_name or "") for s in gradebook.students}
@@ -102,7 +102,7 @@ def people(classroom: Classroom) -> dict[str, Person]:
 
 def standings(classroom: Classroom, slug: str) -> dict[str, Standing]:
     """The graded submissions of an assignment, by student."""
-    if not classroom.gradebook_file.exists():
+    if not classroom.has_gradebook:
         return {}
     with classroom.gradebook() as gradebook:
         try:

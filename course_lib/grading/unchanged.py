@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -46,7 +47,8 @@ def given(folder: Path, settings: Sequence[object]) -> str:
         settings: of the command line, as far as they change what is done.
     """
     versions = [platform.python_version(), *(f"{name} {version(name)}" for name in LIBRARIES)]
-    return _digest([*_files(ROOT, CODE), *_files(folder, GIVEN), json.dumps([versions, *map(str, settings)])])
+    named = [versions, os.environ.get("COURSE_DB_URL", ""), *map(str, settings)]
+    return _digest([*_files(ROOT, CODE), *_files(folder, GIVEN), json.dumps(named)])
 
 
 def last_words(folder: Path, settings: Sequence[object]) -> Sequence[str] | None:

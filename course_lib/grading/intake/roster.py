@@ -158,7 +158,7 @@ def is_possible_id(student: str) -> bool:
 
 def known_members(classroom: Classroom, kind: Kind) -> list[Member]:
     """Everyone in the gradebook, for files that are named in this way."""
-    if not classroom.gradebook_file.exists():
+    if not classroom.has_gradebook:
         return []
     with classroom.gradebook() as gradebook:
         return [
