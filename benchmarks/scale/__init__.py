@@ -1,0 +1,1 @@
+"""Grading on a cluster: throughput by number of workers, what the scheduler adds, and an estimate for many."""
