@@ -54,6 +54,17 @@ def test_a_library_function_with_the_right_numbers_is_named(name: str) -> None:
     assert all("does the exercise's work" in message for message in lost(name, LIBRARY[name]).values())
 
 
+@pytest.mark.parametrize("root", ["(variance.sqrt() + eps)", "variance.sqrt()", "(variance + 1e-5).sqrt()"])
+def test_a_mistake_about_epsilon_costs_its_own_line_only(root: str) -> None:
+    source = f"""
+def layer_norm(x, weight, bias, *, eps=1e-5):
+    centred = x - x.mean(dim=-1, keepdim=True)
+    variance = centred.square().mean(dim=-1, keepdim=True)
+    return centred / {root} * weight + bias
+"""
+    assert set(lost("layer_norm", source)) == {"eps"}
+
+
 def test_a_decoder_whose_memory_asks_fails_where_the_lengths_differ() -> None:
     source = """
 class DecoderBlock(nn.Module):

@@ -19,6 +19,7 @@ BANNED = (
     "MultiheadAttention",
     "multi_head_attention_forward",
 )
+LONG = 1e4  # of a norm's inputs: where ε stands is lost in the tolerance, also where the shift leaves little
 
 
 def _norm(
@@ -51,13 +52,13 @@ layer_norm = Exercise(
             name="output",
             text="each vector is normalised over its own channels, then scaled and shifted",
             points=1.5,
-            cases=_norm((2, 5, 7), (4, 3, 6)),
+            cases=_norm((2, 5, 7), (4, 3, 6), scale=LONG),
         ),
         Line(
             name="leading_axes",
             text="the same for a single vector, and with more axes",
             points=0.5,
-            cases=_norm((6,), (2, 3, 4, 5)),
+            cases=_norm((6,), (2, 3, 4, 5), scale=LONG),
         ),
         Line(
             name="eps",
@@ -69,7 +70,7 @@ layer_norm = Exercise(
             name="gradients",
             text="the gradients by the vectors, the scale and the shift",
             points=0.5,
-            cases=_norm((2, 3, 5), gradients=("0", "1", "2")),
+            cases=_norm((2, 3, 5), scale=LONG, gradients=("0", "1", "2")),
         ),
     ],
     misconceptions=[
@@ -103,16 +104,10 @@ layer_norm = Exercise(
         ),
         Misconception(
             name="unbiased_variance",
-            says="Your variance divides by d_model - 1, as `x.var()` does by itself; it divides by d_model.",
+            says="Your variance divides by d_model - 1, as `x.var()` and `x.std()` do by themselves; it divides by "
+            "d_model.",
             line="output",
             edits=[(VARIANCE, "x.var(dim=-1, keepdim=True)")],
-        ),
-        Misconception(
-            name="std_as_it_comes",
-            says="You divide by `x.std()` plus ε: it divides by d_model - 1, and ε belongs inside the root, beside the "
-            "variance.",
-            line="output",
-            edits=[(ROOT, "(x.std(dim=-1, keepdim=True) + eps)")],
         ),
         Misconception(
             name="divided_by_the_variance",
@@ -156,6 +151,12 @@ layer_norm = Exercise(
             says="Your result does not depend on ε; add it to the variance.",
             line="eps",
             edits=[(ROOT, "variance.sqrt()")],
+        ),
+        Misconception(
+            name="eps_fixed",
+            says="Your ε is always 1e-5; add the argument `eps`.",
+            line="eps",
+            edits=[(ROOT, "(variance + 1e-5).sqrt()")],
         ),
         Misconception(
             name="no_gradient_through_the_spread",
