@@ -126,7 +126,7 @@ courseLive.demo("flow-digits", (stage, models, say, fetchModel) => {
       make(
         "div",
         { class: "live-captioned is-large" },
-        make("span", { class: "live-caption" }, "where the arrow leads"),
+        make("span", { class: "live-caption" }, "its arrow leads to"),
         ahead,
       ),
     ),
@@ -143,7 +143,7 @@ courseLive.demo("flow-digits", (stage, models, say, fetchModel) => {
     const { x, t, v } = path[Number(slider.value)];
     paint(here, x.data, LOOK);
     paint(ahead, (v ? flow.walk(x, v, 1 - t) : x).data, LOOK);
-    hereText.textContent = `the image at ${inWords(t)}`;
+    hereText.textContent = `image at ${inWords(t)}`;
     here.setAttribute("aria-label", `The image at ${inWords(t)}, on its way from noise to a ${chosen.label}.`);
     ahead.setAttribute("aria-label", "Where a straight line along the velocity would end.");
     timeText.textContent = inWords(t);
