@@ -14,6 +14,14 @@ REPAIRS = [
     # A name that leaves out the words which are visible on the element; without it, those words are its name.
     (re.compile(r'(<summary) aria-label="Toggle hidden content"'), r"\1"),
     (re.compile(r'(<button class="[^"]*search-button-field[^>]*?) aria-label="[^"]*"'), r"\1"),
+    # A name for the arrow that unfolds the pages below a page in the sidebar.
+    (
+        re.compile(
+            r'(<a class="[^"]*reference internal[^"]*" href="[^"]*">([^<]*)</a><details[^>]*><summary)'
+            r'(?=><span class="toctree-toggle")'
+        ),
+        r'\1 aria-label="Pages of: \2"',
+    ),
     # Roles for a list of references that their elements may not have.
     (re.compile(r' role="(list|doc-biblioentry)"'), ""),
 ]

@@ -111,6 +111,12 @@ def test_names_in_a_figure_are_its_own_and_its_ink_is_the_page_s() -> None:
             '<button class="search-button-field" x="y">',
         ),
         ('<div class="citation" id="a" role="doc-biblioentry">', '<div class="citation" id="a">'),
+        (
+            '<a class="current reference internal" href="a.html">The library</a>'
+            '<details open="open"><summary><span class="toctree-toggle"></span></summary>',
+            '<a class="current reference internal" href="a.html">The library</a>'
+            '<details open="open"><summary aria-label="Pages of: The library"><span class="toctree-toggle"></span></summary>',
+        ),
     ],
 )
 def test_repairs_touch_what_they_are_meant_for(before: str, after: str) -> None:

@@ -67,7 +67,7 @@ def test_page_is_whole_without_another_host_and_does_not_scroll_sideways(
     traffic = watch(page)
     page.goto(f"{address}/{name}.html", wait_until="networkidle")
     assert traffic.faults() == []
-    assert page.evaluate("document.documentElement.dataset.theme") == mode
+    page.wait_for_function("mode => document.documentElement.dataset.theme === mode", arg=mode)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     page.context.close()
 
