@@ -115,7 +115,8 @@ def test_names_in_a_figure_are_its_own_and_its_ink_is_the_page_s() -> None:
             '<a class="current reference internal" href="a.html">The library</a>'
             '<details open="open"><summary><span class="toctree-toggle"></span></summary>',
             '<a class="current reference internal" href="a.html">The library</a>'
-            '<details open="open"><summary aria-label="Pages of: The library"><span class="toctree-toggle"></span></summary>',
+            '<details open="open"><summary aria-label="Pages of: The library"><span class="toctree-toggle"></span>'
+            "</summary>",
         ),
     ],
 )
