@@ -39,6 +39,12 @@ def test_each_message_in_the_troubleshooting_is_one_that_the_course_says() -> No
     assert [part for part in quoted() if part not in said] == []
 
 
+OF_OTHERS = {"--no-browser"} | {
+    f"--{name}" for name in ("host", "memory-limit", "no-dashboard", "nthreads", "nworkers", "port", "worker-port")
+}
+"""Options of Jupyter and of Dask."""
+
+
 def test_each_option_and_command_that_the_pages_name_is_there() -> None:
     cli = (ROOT / "course_lib" / "cli.py").read_text(encoding="utf-8")
     commands = set(re.findall(r"^def (\w+)\(", cli, re.MULTILINE))
@@ -46,7 +52,7 @@ def test_each_option_and_command_that_the_pages_name_is_there() -> None:
         text = page.read_text(encoding="utf-8")
         named = set(re.findall(r"(?:^|`)(?:\.venv/bin/)?course ([a-z][a-z-]+)", text, re.MULTILINE))
         assert {name.replace("-", "_") for name in named} <= commands, page
-        for option in set(re.findall(r"--[a-z][a-z-]+", text)) - {"--no-browser"}:
+        for option in set(re.findall(r"--[a-z][a-z-]+", text)) - OF_OTHERS:
             known = f'"{option}"' in cli or f"    {option[2:].replace('-', '_')}:" in cli
             assert known or option == "--help" or page.name == "kill-table.md", (page, option)
 
