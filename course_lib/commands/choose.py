@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from course_lib.grading import spec
 from course_lib.grading.classroom import Classroom
 from course_lib.grading.places import default_class
-from course_lib.grading.spec import Assignment, assignment, assignments
 
 
-def chosen(slug: str | None) -> list[Assignment]:
+def chosen(slug: str | None) -> list[spec.Assignment]:
     """The assignment of this slug, or all."""
-    return list(assignments().values()) if slug is None else [assignment(slug)]
+    return list(spec.assignments().values()) if slug is None else [spec.assignment(slug)]
 
 
 def classroom(folder: Path | None) -> Classroom:
