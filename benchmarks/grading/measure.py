@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-TICK = 0.25
+TICK = 1.0
 
 
 @dataclass(frozen=True)
