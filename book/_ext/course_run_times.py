@@ -17,10 +17,10 @@ from course_lib.scoreboard import ROWS, missing, standings
 
 
 def training_seconds() -> float:
-    """How long the scoreboard's models took, one after the other: those that pages show, not older ones beside them."""
+    """Processor time of the training of the scoreboard's models: those that pages show, not older ones beside them."""
     if missing(list(ROWS)):
         return 0.0
-    return sum(result.elapsed for standing in standings(list(ROWS)) for result in standing.results)
+    return sum(result.seconds for standing in standings(list(ROWS)) for result in standing.results)
 
 
 class RunTimes(nodes.General, nodes.Element):

@@ -178,6 +178,6 @@ def test_run_times_count_the_results_that_pages_show_and_no_older_ones(
     assert course_run_times.training_seconds() == 0
     older = tmp_path / "fixed-0-0123456789ab.safetensors"
     for path, seconds in ((scoreboard.path_of(row, 0), 2.0), (scoreboard.path_of(row, 1), 3.0), (older, 50.0)):
-        result = scoreboard.Result("fixed", 0, 1, 1.0, seconds, {}, {}, 0.0, 0.0)
+        result = scoreboard.Result("fixed", 0, 1, seconds, 1.0, {}, {}, 0.0, 0.0)
         save_file({"weight": torch.zeros(1)}, path, metadata={"result": result.to_json()})
     assert course_run_times.training_seconds() == 5
