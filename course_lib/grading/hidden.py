@@ -101,13 +101,20 @@ def _read(source: str) -> _Cell | None:
     tree = parse(source)
     if tree is None:
         return None
-    statements = [_Statement([*_hiding(s)], _names(s), _binds(s), mentions(alone(s))) for s in tree.body]
-    return _Cell([*_hiding(tree)], _names(tree), statements)
+    statements = [_statement(statement) for statement in tree.body]
+    hiding = [what for statement in statements for what in statement.hiding]
+    names = dict.fromkeys(name for statement in statements for name in statement.names)
+    return _Cell(hiding, [*names], statements)
 
 
-def _hiding(tree: ast.AST) -> Iterator[str]:
-    plain = {id(name) for node in ast.walk(tree) if (name := _read_through(node)) is not None}
-    for node in ast.walk(tree):
+def _statement(statement: ast.stmt) -> _Statement:
+    nodes = [*ast.walk(statement)]
+    return _Statement([*_hiding(nodes)], _names(nodes), _binds(statement, nodes), mentions(alone(statement)))
+
+
+def _hiding(nodes: Sequence[ast.AST]) -> Iterator[str]:
+    plain = {id(name) for node in nodes if (name := _read_through(node)) is not None}
+    for node in nodes:
         if isinstance(node, ast.Name):
             if id(node) in plain:
                 continue
@@ -170,16 +177,16 @@ def _path(node: ast.Attribute) -> str:
     return ".".join([value.id if isinstance(value, ast.Name) else "", *parts])
 
 
-def _names(tree: ast.AST) -> list[str]:
+def _names(nodes: Sequence[ast.AST]) -> list[str]:
     """Names and methods that something uses."""
-    loads = (n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load))
+    loads = (n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load))
     return list(dict.fromkeys(loads))
 
 
-def _binds(statement: ast.stmt) -> Set[str]:
+def _binds(statement: ast.stmt, nodes: Sequence[ast.AST]) -> Set[str]:
     """The names that a statement at the top of a cell binds."""
     if isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
         return {statement.name}
     if isinstance(statement, (ast.Import, ast.ImportFrom)):
         return {(alias.asname or alias.name).partition(".")[0] for alias in statement.names}
-    return {n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    return {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}

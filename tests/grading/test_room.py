@@ -106,7 +106,7 @@ def test_a_dense_answer_loses_the_line_about_memory_only_and_is_told_why(sandbox
     (lost,) = [line for line in result.lines if not line.earned]
     assert lost.line.name == "memory" and lost.finding is not None
     assert lost.finding.message == (
-        "it holds more than 12 MiB at one time in tiled_attention; work in parts, and let go of each before the next."
+        "it holds more than 9 MiB at one time in tiled_attention; work in parts, and let go of each before the next."
     )
 
 

@@ -12,7 +12,7 @@ from course_lib.grading.spec import Exercise, Line, Misconception
 from course_lib.grading.specs._cases import LIBRARY_ATTENTION, attention_inputs
 from course_lib.models import attention as reference
 
-ROOM = 12 << 20
+ROOM = 9 << 20
 
 
 def _tiled(
@@ -59,12 +59,12 @@ def _large_scores(rng: np.random.Generator) -> list[Probe]:
 def _memory(rng: np.random.Generator) -> list[Probe]:
     """A small case, whose largest tensor is noted by the process itself, and one for which the kernel decides.
 
-    The table of the second has 4.6 million weights: 35 MiB, or 18 MiB in float32, and dense attention holds two
-    at once. In parts the right answers of the tests need 1 to 8 MiB. Scores of up to 50 leave half precision too
+    The table of the second has 2.7 million weights: 20 MiB, or 10 MiB in float32, and dense attention holds two
+    at once. In parts the right answers of the tests need 1 to 6 MiB. Scores of up to 50 leave half precision too
     coarse for a smaller table to help.
     """
-    small = attention_inputs(rng, n=90, m=110, head_dim=3, d_value=2)
-    n, m = (int(length + rng.integers(50)) for length in (1650, 2800))
+    small = attention_inputs(rng, n=46, m=55, head_dim=3, d_value=2)
+    n, m = (int(length + rng.integers(50)) for length in (1100, 2400))
     query, key, value = attention_inputs(rng, n=n, m=m, head_dim=2, d_value=1)
     large = 4 * query, key, value
     return [
@@ -104,7 +104,7 @@ tiled_attention = Exercise(
             text="no tensor on the way is as large as the table of weights",
             points=1,
             cases=_memory,
-            properties=[Property("largest_tensor", {"limit": 90 * 110 // 2})],
+            properties=[Property("largest_tensor", {"limit": 46 * 55 // 2})],
         ),
         Line(
             name="gradients",
