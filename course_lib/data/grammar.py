@@ -5,7 +5,7 @@ classes, drawn among those of exactly the wanted English length. Then its words:
 both languages at once, and each Italian word remembers the English words that it came from.
 
     the old friend does not see him  ->  il vecchio amico non lo vede
-    my black cat never follows the girls  ->  il mio gatto nero non segue mai le ragazze
+    my black cat never helps the girls  ->  il mio gatto nero non aiuta mai le ragazze
 
 Chapters: 02-seq2seq, 03-rnn-attention, 05-transformer.
 """
@@ -21,14 +21,17 @@ import numpy as np
 
 from course_lib.data.lexicon import (
     ADJECTIVES,
+    ANIMATE,
     CONJUNCTIONS,
     NOUNS,
     PREPOSITIONS,
     PRONOUNS,
+    THINGS,
     VERBS,
     Adjective,
-    Animacy,
+    Kind,
     Noun,
+    Preposition,
     Verb,
     english_indefinite,
     is_held_out,
@@ -190,18 +193,24 @@ class _Token:
 
 
 @cache
-def _nouns(animacy: Animacy) -> tuple[Noun, ...]:
-    return tuple(noun for noun in NOUNS if noun.animacy == animacy)
+def _nouns(kinds: frozenset[Kind]) -> tuple[Noun, ...]:
+    return tuple(noun for noun in NOUNS if noun.kind in kinds)
 
 
 @cache
 def _adjectives(noun: Noun, held_out: bool) -> tuple[Adjective, ...]:
-    return tuple(a for a in ADJECTIVES if noun.animacy in a.suits and is_held_out(a, noun) == held_out)
+    return tuple(a for a in ADJECTIVES if noun.kind in a.suits and is_held_out(a, noun) == held_out)
 
 
 @cache
-def _verbs(animacy: Animacy | None) -> tuple[Verb, ...]:
-    return tuple(verb for verb in VERBS if (animacy in verb.objects if animacy else not verb.objects))
+def _verbs(objects: frozenset[Kind]) -> tuple[Verb, ...]:
+    """Verbs that take all these kinds of object; with none, the verbs that take no object."""
+    return tuple(verb for verb in VERBS if (objects <= verb.objects if objects else not verb.objects))
+
+
+@cache
+def _prepositions(kinds: frozenset[Kind]) -> tuple[Preposition, ...]:
+    return tuple(preposition for preposition in PREPOSITIONS if kinds <= preposition.objects)
 
 
 def count_described(skeleton: Skeleton) -> int:
@@ -228,7 +237,7 @@ class _Writer:
     def sentence(self, skeleton: Skeleton) -> list[_Token]:
         clause, *more = skeleton.parts
         subject, verb_phrase = clause.parts
-        tokens, plural = self.noun_phrase(subject, "animate")
+        tokens, plural = self.noun_phrase(subject, ANIMATE)
         tokens += self.verb_phrase(verb_phrase, plural)
         if more:
             english, italian = _pick(self.rng, tuple(CONJUNCTIONS.items()))
@@ -236,10 +245,10 @@ class _Writer:
             tokens += self.sentence(more[1])
         return tokens
 
-    def noun_phrase(self, skeleton: Skeleton, animacy: Animacy) -> tuple[list[_Token], bool]:
+    def noun_phrase(self, skeleton: Skeleton, kinds: frozenset[Kind]) -> tuple[list[_Token], bool]:
         """The Italian words of a noun phrase, and whether it is plural."""
         _, adjectives, _, *tail = skeleton.parts
-        noun = _pick(self.rng, _nouns(animacy))
+        noun = _pick(self.rng, _nouns(kinds))
         plural = self.rng.random() < 0.3
         feminine = noun.feminine
         chosen = self.choose_adjectives(noun, len(adjectives.parts))
@@ -291,24 +300,25 @@ class _Writer:
         return sorted(chosen, key=lambda adjective: not adjective.before)
 
     def prepositional_phrase(self, noun_phrase: Skeleton) -> list[_Token]:
-        english, italian = _pick(self.rng, tuple(PREPOSITIONS.items()))
-        preposition = _Token(italian, (self.say(english),))
-        return [preposition, *self.noun_phrase(noun_phrase, self.animacy_for(noun_phrase))[0]]
+        kinds = self.kinds_for(noun_phrase)
+        preposition = _pick(self.rng, _prepositions(kinds))
+        token = _Token(preposition.italian, (self.say(preposition.english),))
+        return [token, *self.noun_phrase(noun_phrase, kinds)[0]]
 
-    def animacy_for(self, noun_phrase: Skeleton) -> Animacy:
-        """Something that does something ("that sleeps") is animate; else it may be a thing."""
+    def kinds_for(self, noun_phrase: Skeleton) -> frozenset[Kind]:
+        """Something that does something ("that dances") is animate; else it may be a thing."""
         acts = any(part.symbol == "that" for part in noun_phrase.parts)
-        return "animate" if acts or self.rng.random() < 0.4 else "thing"
+        return ANIMATE if acts or self.rng.random() < 0.4 else THINGS
 
     def verb_phrase(self, skeleton: Skeleton, plural: bool) -> list[_Token]:
         polarity, kernel, *rest = skeleton.parts
         adverb = polarity.parts[0].symbol if polarity.parts else ""
         has_object = kernel.symbol == "transitive"
         takes_pronoun = has_object and rest[0].symbol == "pronoun"
-        animacy: Animacy | None = None
+        objects: frozenset[Kind] = frozenset()
         if has_object:
-            animacy = "animate" if takes_pronoun else self.animacy_for(rest[0])
-        verb = _pick(self.rng, _verbs(animacy))
+            objects = ANIMATE if takes_pronoun else self.kinds_for(rest[0])
+        verb = _pick(self.rng, _verbs(objects))
 
         tokens: list[_Token] = []  # before the verb
         after: list[_Token] = []  # right behind it
@@ -328,8 +338,8 @@ class _Writer:
             tokens.append(_Token(italian, (self.say(english),)))
         tokens.append(_Token(verb.italian_plural if plural else verb.italian, (v,), auxiliary))
         tokens += after
-        if has_object and not takes_pronoun and animacy:
-            tokens += self.noun_phrase(rest[0], animacy)[0]
+        if has_object and not takes_pronoun:
+            tokens += self.noun_phrase(rest[0], objects)[0]
         if rest[has_object:]:
             tokens += self.prepositional_phrase(rest[-1])
         return tokens

@@ -10,7 +10,9 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-Animacy = Literal["animate", "thing"]
+Kind = Literal["person", "animal", "thing"]
+ANIMATE: frozenset[Kind] = frozenset({"person", "animal"})
+THINGS: frozenset[Kind] = frozenset({"thing"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +24,7 @@ class Noun:
     italian: str
     italian_plural: str
     feminine: bool
-    animacy: Animacy
+    kind: Kind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +40,7 @@ class Adjective:
     english: str
     italian: tuple[str, str, str, str]
     before: bool
-    suits: frozenset[Animacy]
+    suits: frozenset[Kind]
 
     def agreeing(self, *, feminine: bool, plural: bool) -> str:
         """The Italian form for a noun of this gender and number."""
@@ -53,10 +55,19 @@ class Verb:
     english_plural: str
     italian: str
     italian_plural: str
-    objects: frozenset[Animacy] = frozenset()
+    objects: frozenset[Kind] = frozenset()
 
 
-def _nouns(table: str, *, feminine: bool, animacy: Animacy) -> tuple[Noun, ...]:
+@dataclass(frozen=True, kw_only=True)
+class Preposition:
+    """A preposition, and the kinds of noun it may stand before."""
+
+    english: str
+    italian: str
+    objects: frozenset[Kind]
+
+
+def _nouns(table: str, *, feminine: bool, kind: Kind) -> tuple[Noun, ...]:
     rows = (row.split() for row in table.strip().splitlines())
     return tuple(
         Noun(
@@ -65,7 +76,7 @@ def _nouns(table: str, *, feminine: bool, animacy: Animacy) -> tuple[Noun, ...]:
             italian=row[2],
             italian_plural=row[3],
             feminine=feminine,
-            animacy=animacy,
+            kind=kind,
         )
         for row in rows
     )
@@ -87,8 +98,13 @@ def _verbs(table: str, *, objects: str) -> tuple[Verb, ...]:
     )
 
 
-def _kinds(names: str) -> frozenset[Animacy]:
-    kinds: tuple[Animacy, ...] = ("animate", "thing")
+def _prepositions(table: str, *, objects: str) -> tuple[Preposition, ...]:
+    rows = (row.split() for row in table.strip().splitlines())
+    return tuple(Preposition(english=row[0], italian=row[1], objects=_kinds(objects)) for row in rows)
+
+
+def _kinds(names: str) -> frozenset[Kind]:
+    kinds: tuple[Kind, ...] = ("person", "animal", "thing")
     return frozenset(kind for kind in kinds if kind in names.split())
 
 
@@ -98,14 +114,21 @@ NOUNS = (
         """
         cat cats gatto gatti
         dog dogs cane cani
+        """,
+        feminine=False,
+        kind="animal",
+    ),
+    *_nouns("bee bees ape api", feminine=True, kind="animal"),
+    *_nouns(
+        """
         boy boys ragazzo ragazzi
-        doctor doctors dottore dottori
+        nurse nurses infermiere infermieri
         friend friends amico amici
         student students studente studenti
         scientist scientists scienziato scienziati
         """,
         feminine=False,
-        animacy="animate",
+        kind="person",
     ),
     *_nouns(
         """
@@ -113,12 +136,11 @@ NOUNS = (
         woman women donna donne
         queen queens regina regine
         witch witches strega streghe
-        bee bees ape api
         actress actresses attrice attrici
-        nurse nurses infermiera infermiere
+        doctor doctors dottoressa dottoresse
         """,
         feminine=True,
-        animacy="animate",
+        kind="person",
     ),
     *_nouns(
         """
@@ -129,7 +151,7 @@ NOUNS = (
         backpack backpacks zaino zaini
         """,
         feminine=False,
-        animacy="thing",
+        kind="thing",
     ),
     *_nouns(
         """
@@ -140,7 +162,7 @@ NOUNS = (
         city cities città città
         """,
         feminine=True,
-        animacy="thing",
+        kind="thing",
     ),
 )
 
@@ -151,20 +173,27 @@ ADJECTIVES = (
         little piccolo piccola piccoli piccole
         """,
         before=True,
-        suits="animate thing",
+        suits="person animal thing",
     ),
+    *_adjectives(
+        """
+        strange strano strana strani strane
+        quiet tranquillo tranquilla tranquilli tranquille
+        """,
+        before=False,
+        suits="person animal thing",
+    ),
+    # colours: not of people
     *_adjectives(
         """
         red rosso rossa rossi rosse
         black nero nera neri nere
         white bianco bianca bianchi bianche
-        strange strano strana strani strane
-        quiet tranquillo tranquilla tranquilli tranquille
         """,
         before=False,
-        suits="animate thing",
+        suits="animal thing",
     ),
-    *_adjectives("young giovane giovane giovani giovani", before=True, suits="animate"),
+    *_adjectives("young giovane giovane giovani giovani", before=True, suits="person animal"),
     *_adjectives("new nuovo nuova nuovi nuove", before=True, suits="thing"),
     *_adjectives(
         """
@@ -173,7 +202,15 @@ ADJECTIVES = (
         happy felice felice felici felici
         """,
         before=False,
-        suits="animate",
+        suits="person animal",
+    ),
+    *_adjectives(
+        """
+        kind gentile gentile gentili gentili
+        famous famoso famosa famosi famose
+        """,
+        before=False,
+        suits="person",
     ),
     *_adjectives(
         """
@@ -188,7 +225,7 @@ ADJECTIVES = (
 VERBS = (
     *_verbs(
         """
-        sleeps sleep dorme dormono
+        dances dance balla ballano
         runs run corre corrono
         smiles smile sorride sorridono
         sings sing canta cantano
@@ -198,20 +235,20 @@ VERBS = (
     *_verbs(
         """
         sees see vede vedono
-        loves love ama amano
+        remembers remember ricorda ricordano
         finds find trova trovano
         draws draw disegna disegnano
         watches watch guarda guardano
         """,
-        objects="animate thing",
+        objects="person animal thing",
     ),
     *_verbs(
         """
-        follows follow segue seguono
+        greets greet saluta salutano
         hears hear sente sentono
         helps help aiuta aiutano
         """,
-        objects="animate",
+        objects="person animal",
     ),
     *_verbs(
         """
@@ -222,8 +259,20 @@ VERBS = (
     ),
 )
 
+PREPOSITIONS = (
+    *_prepositions(
+        """
+        with con
+        without senza
+        behind dietro
+        for per
+        """,
+        objects="person animal thing",
+    ),
+    *_prepositions("under sotto", objects="thing"),
+)
+
 PRONOUNS = {"him": "lo", "her": "la", "them": "li"}
-PREPOSITIONS = {"with": "con", "without": "senza", "under": "sotto", "behind": "dietro", "for": "per"}
 CONJUNCTIONS = {"and": "e", "but": "ma", "while": "mentre", "when": "quando", "because": "perché"}
 
 _VOWELS = "aeiouàèéìòù"

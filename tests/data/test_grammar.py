@@ -9,7 +9,7 @@ import pytest
 
 from course_lib.data import grammar
 from course_lib.data.grammar import SentencePair, count_described, draw_pair, draw_skeleton
-from course_lib.data.lexicon import ADJECTIVES, NOUNS, VERBS, is_held_out, italian_article
+from course_lib.data.lexicon import ADJECTIVES, ANIMATE, NOUNS, PREPOSITIONS, VERBS, is_held_out, italian_article
 
 NOUN_FORMS = {form: noun for noun in NOUNS for form in (noun.english, noun.english_plural)}
 ADJECTIVE_FORMS = {adjective.english: adjective for adjective in ADJECTIVES}
@@ -77,24 +77,24 @@ def test_the_same_seed_gives_the_same_sentences() -> None:
 
 
 HAND_WRITTEN = """
-the friends sleep = gli amici dormono
-a witch sleeps = una strega dorme
-this friend sleeps = questo amico dorme
-my old friend sleeps = il mio vecchio amico dorme
-the red witch sleeps = la strega rossa dorme
-an old witch sleeps = una vecchia strega dorme
+the friends dance = gli amici ballano
+a witch dances = una strega balla
+this friend dances = questo amico balla
+my old friend dances = il mio vecchio amico balla
+the kind witch dances = la strega gentile balla
+an old witch dances = una vecchia strega balla
 the friend sees him = l' amico lo vede
 the old friend sees her = il vecchio amico la vede
 these witches see them = queste streghe li vedono
-the witch often sleeps = la strega dorme spesso
+the witch often dances = la strega balla spesso
 the friend never sees them = l' amico non li vede mai
-the friends do not sleep = gli amici non dormono
+the friends do not dance = gli amici non ballano
 the witch does not see him = la strega non lo vede
-my witches see the red friend = le mie streghe vedono l' amico rosso
-the friends that sleep see him = gli amici che dormono lo vedono
-the friend under a witch sleeps = l' amico sotto una strega dorme
-the old red friend sees him = il vecchio amico rosso lo vede
-the friend sleeps and a witch sleeps = l' amico dorme e una strega dorme
+my witches see the kind friend = le mie streghe vedono l' amico gentile
+the friends that dance see him = gli amici che ballano lo vedono
+the friend behind a witch dances = l' amico dietro una strega balla
+the old kind friend sees him = il vecchio amico gentile lo vede
+the friend dances and a witch dances = l' amico balla e una strega balla
 """
 
 
@@ -102,13 +102,13 @@ def test_the_translations_are_those_written_by_hand(monkeypatch: pytest.MonkeyPa
     def some(words: tuple, *names: str) -> tuple:
         return tuple(word for word in words if word.english in names)
 
-    caches = (grammar._nouns, grammar._adjectives, grammar._verbs)
+    caches = (grammar._nouns, grammar._adjectives, grammar._verbs, grammar._prepositions)
     monkeypatch.setattr(grammar, "NOUNS", some(NOUNS, "friend", "witch"))
-    monkeypatch.setattr(grammar, "ADJECTIVES", some(ADJECTIVES, "old", "red"))
-    monkeypatch.setattr(grammar, "VERBS", some(VERBS, "sleeps", "sees"))
-    monkeypatch.setattr(grammar, "PREPOSITIONS", {"under": "sotto"})
+    monkeypatch.setattr(grammar, "ADJECTIVES", some(ADJECTIVES, "old", "kind"))
+    monkeypatch.setattr(grammar, "VERBS", some(VERBS, "dances", "sees"))
+    monkeypatch.setattr(grammar, "PREPOSITIONS", some(PREPOSITIONS, "behind"))
     monkeypatch.setattr(grammar, "CONJUNCTIONS", {"and": "e"})
-    monkeypatch.setattr(grammar._Writer, "animacy_for", lambda self, phrase: "animate")
+    monkeypatch.setattr(grammar._Writer, "kinds_for", lambda self, phrase: ANIMATE)
     for cached in caches:
         cached.cache_clear()
     expected = dict(line.split(" = ") for line in HAND_WRITTEN.strip().splitlines())
@@ -241,9 +241,44 @@ def test_a_held_out_sentence_holds_exactly_one_held_out_combination_and_the_othe
 
 
 def test_every_noun_and_every_adjective_has_both_held_out_and_known_partners() -> None:
-    partners = [(a, n, is_held_out(a, n)) for a in ADJECTIVES for n in NOUNS if n.animacy in a.suits]
+    partners = [(a, n, is_held_out(a, n)) for a in ADJECTIVES for n in NOUNS if n.kind in a.suits]
     for word in (*ADJECTIVES, *NOUNS):
         assert {held_out for a, n, held_out in partners if word in (a, n)} == {True, False}
+
+
+PEOPLE = {"boy", "girl", "woman", "friend", "student", "scientist", "doctor", "nurse", "actress", "queen", "witch"}
+COLOURS = {"red", "black", "white"}
+
+
+def test_colours_describe_animals_and_things_and_never_people(pairs: list[SentencePair]) -> None:
+    assert {noun.english for noun in NOUNS if noun.kind == "person"} == PEOPLE
+    coloured: set[str] = set()
+    plain: set[str] = set()
+    for pair in pairs:
+        adjectives: set[str] = set()
+        for word in pair.source:
+            if word in ADJECTIVE_FORMS:
+                adjectives.add(word)
+            elif word in NOUN_FORMS:
+                (coloured if adjectives & COLOURS else plain).add(NOUN_FORMS[word].english)
+                adjectives = set()
+    assert plain == {noun.english for noun in NOUNS}
+    assert coloured == plain - PEOPLE
+
+
+def test_each_kind_of_noun_has_about_as_many_adjectives_as_the_others() -> None:
+    counts = Counter(kind for adjective in ADJECTIVES for kind in adjective.suits)
+    assert set(counts) == {"person", "animal", "thing"}
+    assert max(counts.values()) - min(counts.values()) <= 1
+
+
+def test_nobody_stands_under_somebody(pairs: list[SentencePair]) -> None:
+    below = set()
+    for pair in pairs:
+        for j, word in enumerate(pair.source):
+            if word == "under":
+                below.add(next(NOUN_FORMS[behind].kind for behind in pair.source[j:] if behind in NOUN_FORMS))
+    assert below == {"thing"}
 
 
 def test_two_adjectives_come_back_mirrored_behind_the_noun(pairs: list[SentencePair]) -> None:
