@@ -41,6 +41,9 @@ c.Autograde.autograde_preprocessors = [
     "nbgrader.preprocessors.AssignLatePenalties",
 ]
 
+# What lateness costs: "none", or "zero", with which a submission after the date of `course due` earns nothing.
+c.LateSubmissionPlugin.penalty_method = "none"
+
 # Feedback pages ask nothing of any other host.
 c.GenerateFeedback.preprocessors = ["course_lib.grading.feedback.Grades"]
 c.GenerateFeedback.exporter_class = "course_lib.grading.feedback.FeedbackExporter"

@@ -100,6 +100,25 @@ def release(
     run(slug, check=check)
 
 
+@app.command(rich_help_panel=PREPARE)
+def due(
+    slug: Slug = None,
+    when: Annotated[
+        str | None,
+        typer.Argument(metavar="[WHEN]", help="Such as '2026-03-06 17:00', or '2026-03-06 17:00 +01:00'."),
+    ] = None,
+    folder: ClassFolder = None,
+) -> None:
+    """Say until when an assignment can be handed in; without a time, show the dates.
+
+    The date goes into the class's gradebook. A time without a zone is one of this machine's. Who hands in later is
+    listed as late by the reports; whether it costs points is set in `nbgrader_config.py`.
+    """
+    from course_lib.commands.due import run
+
+    run(slug, when, folder=folder)
+
+
 @app.command("sample-class", rich_help_panel=PREPARE)
 def sample_class(
     slug: Slug = None,

@@ -42,7 +42,7 @@ def test_help_takes_less_than_a_second_of_work_and_names_every_command() -> None
     command = [sys.executable, "-c", "from course_lib.cli import main; main()", "--help"]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     after = resource.getrusage(resource.RUSAGE_CHILDREN)  # not the wall's time: the machine may be busy
-    prepare, look = ("release", "sample-class", "demo"), ("kill-table", "doctor", "audit")
+    prepare, look = ("release", "due", "sample-class", "demo"), ("kill-table", "doctor", "audit")
     for name in (*prepare, "collect", "grade", "regrade", "feedback", "report", "export", *look):
         assert f" {name} " in said
     assert "Exit codes" in said

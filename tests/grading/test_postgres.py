@@ -75,7 +75,8 @@ def test_every_command_reads_and_writes_the_database_that_is_named(
     tiny_course: Course, made: Sample, small: Undisturbed, server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use(server, "commands", monkeypatch)
-    for words in (("grade", TINY), ("feedback", TINY), ("report", TINY), ("export",), ("audit",)):
+    due = ("due", TINY, "2026-03-06 17:00 UTC")
+    for words in (due, ("grade", TINY), ("feedback", TINY), ("report", TINY), ("export",), ("audit",)):
         code, said = tiny_course(*words)
         assert code == DONE, (words, said)
     assert not made.room.gradebook_file.exists()
