@@ -16,3 +16,8 @@ class CommandError(Exception):
     def __init__(self, message: str, *, code: int = ATTENTION) -> None:
         super().__init__(message)
         self.code = code
+
+
+def counted(number: int, what: str) -> str:
+    """So many of something, in words: one file, two files."""
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.prompt import Confirm
 from rich.table import Table
 
-from course_lib.commands import USAGE, CommandError, console
+from course_lib.commands import USAGE, CommandError, console, counted
 from course_lib.commands.choose import classroom
 from course_lib.commands.grade import say_what_works
 from course_lib.grading.classroom import Classroom
@@ -92,7 +92,8 @@ def _collect(
     others = [item for item in plan.taken if item.state is State.REPLACES]
     problems = []
     if plan.problems:
-        problems.append(f"{len(plan.problems)} files were not understood; the list says why. {HINTS[chosen]}")
+        hint = "Add whoever is missing to the list of the class, or rename the files." if roster else HINTS[chosen]
+        problems.append(f"{counted(len(plan.problems), 'file')} not understood; the list says why. {hint}")
     if others and not replace:
         problems.append(
             f"{len(others)} students have another notebook already, which stays; to take the new one and keep the old "
@@ -130,9 +131,9 @@ def _inbound(path: Path, spec: Assignment) -> Path:
 
 
 def _show(plan: Plan, source: Source, spec: Assignment, members: Members, unread: list[str], replace: bool) -> None:
+    understood = f"{counted(len(plan.taken), 'notebook')} understood, {counted(len(plan.problems), 'file')} not"
     console.print(
-        f"[bold]{spec.slug}[/]  {escape(str(source.path))}, read as {KINDS[plan.kind]}: {len(plan.taken)} notebooks "
-        f"understood, {len(plan.problems)} files not",
+        f"[bold]{spec.slug}[/]  {escape(str(source.path))}, read as {KINDS[plan.kind]}: {understood}",
         soft_wrap=True,
     )
     if plan.taken:
@@ -144,6 +145,8 @@ def _show(plan: Plan, source: Source, spec: Assignment, members: Members, unread
             differs = "replaces another" if replace else "differs, stays"
             does = differs if item.state is State.REPLACES else item.state.value
             file = item.entry.name.replace("_assignsubmission_file", "…")  # the same in each of Moodle's names
+            if file.endswith(f"/{spec.notebook}.ipynb"):  # and this in most
+                file = file.removesuffix(f"{spec.notebook}.ipynb")
             table.add_row(escape(item.student), escape(file), time, does)
         console.print(table)
     notes = [f"{item.student}: {note}" for item in plan.taken for note in item.notes]

@@ -65,7 +65,7 @@ def _reasons(term: Term, student: str, easy: dict[str, list[Part]]) -> Iterator[
         yield 2, f"falls: {', '.join(f'{percent(share)}' for share in shares)} in the last three"
     late = [work.spec.slug for work in term.works if (e := work.entries.get(student)) and (e.late > 0 or e.marked_late)]
     if len(late) > 1:
-        yield 1, f"was late for {' and '.join(late)}"
+        yield 1, f"was late for {', '.join(late[:-1])} and {late[-1]}"
     lacks = [part.name for work in term.works for part in easy[work.spec.slug] if work.share(student, part) == 0]
     if lacks:
         more = f" and {len(lacks) - 3} more" if len(lacks) > 3 else ""
