@@ -42,7 +42,7 @@ release: setup ## write exercises/ anew from solutions/
 	$(BIN)/course release --all
 
 formgrader: setup ## open nbgrader's formgrader on the class in $COURSE_CLASS (default class/)
-	$(BIN)/jupyter lab --no-browser
+	$(BIN)/jupyter lab --no-browser --ServerApp.root_dir="$$(dirname "$$(realpath -m "$${COURSE_CLASS:-class}")")"
 
 doctor: setup ## which protections of the grading sandbox work here
 	$(BIN)/course doctor

@@ -72,7 +72,7 @@ def demo(*, size: int, seed: int, jobs: int | None, unsafe_local: bool) -> None:
         if path is not None:
             console.print(f"  {what:22}{path.relative_to(ROOT)}   [dim]{how}[/]", soft_wrap=True)
     console.print(
-        f"  {'the formgrader':22}COURSE_CLASS={room.folder.relative_to(ROOT)} .venv/bin/jupyter lab   "
+        f"  {'the formgrader':22}COURSE_CLASS={room.folder.relative_to(ROOT)} make formgrader   "
         "[dim]then: Formgrader in the Nbgrader menu[/]",
         soft_wrap=True,
     )
