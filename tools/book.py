@@ -41,7 +41,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from sphinx_external_toc.parsing import parse_toc_yaml
 
-from tools import kill_tables
+from tools import kill_tables, transcripts
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build"
@@ -62,6 +62,7 @@ SHOWN = [
     "exercises/**/*",
     "build/kill-table/*.json",
     "build/hostile.json",
+    "build/transcripts.json",
     "tests/grading/hostile/*.py",
 ]
 """What pages are made of: a change here renders them again."""
@@ -303,6 +304,8 @@ def build_book() -> bool:
     with FileLock(BUILD / "book.lock"):
         with console.status("put the known mistakes to the rubrics"):
             kill_tables.refresh()
+        with console.status("do an instructor's round"):
+            transcripts.refresh()
         shown = json.dumps(digest(find_files(SHOWN + READ)), indent=0)
         if BOOK.is_dir() and STAMP.is_file() and STAMP.read_text(encoding="utf-8") == shown:
             return False

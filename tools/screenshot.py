@@ -9,6 +9,7 @@ chapter has changed enough to tell.
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 from PIL import Image
 
@@ -20,6 +21,12 @@ PICTURE = ROOT / "docs" / "chapter.png"
 COLOURS = 256
 
 
+def keep(shot: Image.Image, path: Path) -> None:
+    """Write a picture with a palette: pages have few colours, and the repository stays small."""
+    shot.convert("RGB").quantize(COLOURS, method=Image.Quantize.FASTOCTREE).save(path, optimize=True)
+    print(f"{path.relative_to(ROOT)}: {path.stat().st_size / 1000:.0f} kB")
+
+
 def main() -> None:
     """Open the chapter at the figure that shows a word pulled toward another, and keep what is seen."""
     with serve(BOOK) as address, launch_browser() as browser:
@@ -27,9 +34,7 @@ def main() -> None:
         page.goto(f"{address}/{PAGE}#fig-attention-pull", wait_until="networkidle")
         page.evaluate("window.scrollBy(0, -215)")
         shot = Image.open(io.BytesIO(page.screenshot()))
-    # a palette: the page has few colours, and the repository stays small
-    shot.convert("RGB").quantize(COLOURS, method=Image.Quantize.FASTOCTREE).save(PICTURE, optimize=True)
-    print(f"{PICTURE.relative_to(ROOT)}: {PICTURE.stat().st_size / 1000:.0f} kB")
+    keep(shot, PICTURE)
 
 
 if __name__ == "__main__":
