@@ -87,16 +87,35 @@ def release(
     check: Annotated[
         bool, typer.Option("--check", help="Change nothing; say whether exercises/ is what the solutions give.")
     ] = False,
+    variant: Annotated[
+        str | None,
+        typer.Option(metavar="GROUP/SEED", help="For one group of the class, with constants and cases of its own."),
+    ] = None,
+    into: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where a variant goes. Default: release/ in the class's folder."),
+    ] = None,
+    folder: ClassFolder = None,
 ) -> None:
     """Make the students' notebook of an assignment, and the recorded cases it is checked with.
 
     Reads `solutions/ASSIGNMENT/`, writes `exercises/ASSIGNMENT/`. The same solution gives the same bytes.
     With `--check`, exit code 1 means that `exercises/` is out of date.
+
+    With `--variant A/2027`, writes `DIR/A/ASSIGNMENT/`: the notebook of group A, in which numbers and recorded cases
+    differ as the seed 2027 draws them. The class remembers it; who is in which group stands in its `groups.csv`.
     """
-    from course_lib.commands.release import run
+    from course_lib.commands.release import run, run_variant
 
     if every and slug is not None:
         raise CommandError("give the name of an assignment or --all, not both", code=USAGE)
+    if variant is not None:
+        if check:
+            raise CommandError("--check compares exercises/, which holds no variants", code=USAGE)
+        run_variant(slug, variant, into=into, folder=folder)
+        return
+    if into is not None or folder is not None:
+        raise CommandError("--into and --class say where a --variant goes; name one", code=USAGE)
     run(slug, check=check)
 
 
@@ -347,6 +366,9 @@ def kill_table(
         bool, typer.Option("--mutants", help="Also change the solutions automatically in every place; takes minutes.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    variant: Annotated[
+        str | None, typer.Option(metavar="GROUP/SEED", help="Of this variant, with its constants and public cases.")
+    ] = None,
 ) -> None:
     """Show which rubric line catches which mistake.
 
@@ -355,7 +377,7 @@ def kill_table(
     """
     from course_lib.commands import inspect
 
-    inspect.kills(slug, as_json=as_json, mutants=mutants, exercises=tuple(exercise or ()))
+    inspect.kills(slug, as_json=as_json, mutants=mutants, exercises=tuple(exercise or ()), variant=variant)
 
 
 @app.command(rich_help_panel=LOOK)
@@ -424,6 +446,7 @@ def _exit_code(error: Exception) -> int:
         "ClassFault": ATTENTION,
         "SpecError": USAGE,
         "ReleaseError": ATTENTION,
+        "GroupError": ATTENTION,
         "StoreError": ATTENTION,
         "RunnerFault": ENVIRONMENT,
         "ModuleNotFoundError": ENVIRONMENT,

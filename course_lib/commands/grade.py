@@ -15,6 +15,7 @@ from course_lib.grading.classroom import ClassFault, Classroom, class_fault
 from course_lib.grading.collect import collect
 from course_lib.grading.commit import Gradebook, Pending, commit
 from course_lib.grading.grade import prepare
+from course_lib.grading.groups import read_groups
 from course_lib.grading.ingest import read_submission
 from course_lib.grading.lookup import find_result
 from course_lib.grading.overview import REMEDIES, overview
@@ -139,6 +140,8 @@ class Running:
 
     def __init__(self, room: Classroom, spec: Assignment, *, jobs: int | None, sandbox: Grounds) -> None:
         self.spec, self.paths = spec, collect(room, spec)
+        groups = read_groups(room)
+        self.specs = {student: groups.spec_of(student, spec) for student in self.paths}
         self.faults: list[Outcome] = []
         store = ResultStore(room.results)
         self.results = self._stored(room, store, official=not sandbox.unsafe_local)
@@ -151,12 +154,17 @@ class Running:
         self.left = len(left)
         self._outcomes: Iterator[Outcome] = iter(())
         if left:
-            prepare(spec)  # while the runner starts
+            for variant in {own.full_name: own for own in self.specs.values()}.values():
+                if variant.variant is None or variant.variant.group:
+                    prepare(variant)  # while the runner starts
             try:
                 launcher = sandbox.launcher()
             except SandboxMissing as error:
                 raise CommandError(f"{error}.", code=ENVIRONMENT) from error
-            self._outcomes = grade_many(left, spec, secret=room.secret(), launcher=launcher, store=store, jobs=jobs)
+            variants = {f"{student}/{spec.slug}": own for student, own in self.specs.items()}
+            self._outcomes = grade_many(
+                left, spec, secret=room.secret(), launcher=launcher, store=store, jobs=jobs, variants=variants
+            )
 
     def each(self, progress: Progress) -> Iterator[tuple[str, Result]]:
         """Each student's result as soon as it is there; shows how far it is."""
@@ -194,8 +202,9 @@ class Running:
         logged = {(entry["submission"], entry["key"]) for entry in store.log()}
         results: dict[str, Result] = {}
         for student, path in self.paths.items():
-            submission = read_submission(path, spec=self.spec)
-            found = find_result(store, submission, self.spec, secret=room.secret(), official=official)
+            spec = self.specs[student]
+            submission = read_submission(path, spec=spec)
+            found = find_result(store, submission, spec, secret=room.secret(), official=official)
             if found is not None:
                 results[student] = found
                 if (f"{student}/{self.spec.slug}", found.key) not in logged:

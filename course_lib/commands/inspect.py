@@ -16,12 +16,21 @@ from course_lib.grading.kill_table import ExerciseKills, KillTable, kill_table
 from course_lib.grading.protections import protections
 from course_lib.grading.results import ResultStore
 from course_lib.grading.standing import standings
+from course_lib.grading.variant import parse, vary
 
 
-def kills(slug: str | None, *, as_json: bool = False, mutants: bool = False, exercises: tuple[str, ...] = ()) -> None:
+def kills(
+    slug: str | None,
+    *,
+    as_json: bool = False,
+    mutants: bool = False,
+    exercises: tuple[str, ...] = (),
+    variant: str | None = None,
+) -> None:
     """Print which rubric line catches which mistake."""
     tables = []
-    for spec in chosen(slug):
+    specs = chosen(slug) if variant is None else [vary(spec, parse(variant)) for spec in chosen(slug)]
+    for spec in specs:
         for name in exercises:
             spec.exercise(name)
         with console.status(spec.slug) as status:

@@ -10,6 +10,7 @@ from course_lib.grading.classroom import Classroom
 from course_lib.grading.collect import collect
 from course_lib.grading.commit import causes, earned
 from course_lib.grading.export import COLUMNS, field, rows
+from course_lib.grading.groups import spec_of
 from course_lib.grading.ingest import read_submission, released
 from course_lib.grading.keys import hashes_of
 from course_lib.grading.launcher import Launcher
@@ -128,6 +129,7 @@ def _later(classroom: Classroom, spec: Assignment, student: str, last: Commit, r
     if not path.exists():
         yield "what was handed in is not there any more"
         return
+    spec = spec_of(classroom, student, spec)
     submission = read_submission(path, spec=spec)
     if submission.sha256 != last.sources:
         yield "something else was handed in since"

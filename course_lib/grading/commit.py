@@ -31,6 +31,7 @@ CAUSES = {
     "sources": "the submission",
     "repairs": "what was repaired in the submission",
     "spec": "the assignment's rubric or solution",
+    "variant": "the student's group, or the groups of the class",
     "grader": "the course's grading code",
     "environment": "the version of torch, NumPy or Python",
     "class": "the class's secret.key",

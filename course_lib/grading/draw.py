@@ -20,7 +20,8 @@ import torch
 from course_lib.check.judge import Case, ExerciseCases, Mistake, RubricLine
 from course_lib.check.probe import Probe, Reply, execute
 from course_lib.grading.solution import namespace, wrong_source
-from course_lib.grading.spec import Assignment, Exercise, Line, SpecError, assignment
+from course_lib.grading.spec import Assignment, Exercise, Line, SpecError
+from course_lib.grading.variant import find
 
 PUBLIC_SEED = b"public cases"
 SIGNIFICANT_DIGITS = 10
@@ -29,6 +30,11 @@ SIGNIFICANT_DIGITS = 10
 def hidden_seed(secret: bytes, *, slug: str, exercise: str, submission: str) -> bytes:
     """The seed of a submission's hidden cases: a function of the class secret and what was submitted."""
     return hmac.digest(secret, f"{slug}\n{exercise}\n{submission}".encode(), "sha256")
+
+
+def public_seed(spec: Assignment) -> bytes:
+    """The seed of the public cases: one for all classes, and one for each variant."""
+    return PUBLIC_SEED if spec.variant is None else PUBLIC_SEED + f" of {spec.variant}".encode()
 
 
 def draw(spec: Assignment, exercise: Exercise, *, seed: bytes) -> ExerciseCases:
@@ -44,7 +50,7 @@ def draw(spec: Assignment, exercise: Exercise, *, seed: bytes) -> ExerciseCases:
 
 def public_cases(spec: Assignment) -> dict[str, ExerciseCases]:
     """The recorded cases of every exercise, rounded so that each machine records the same bytes."""
-    return {e.name: _rounded(draw(spec, e, seed=PUBLIC_SEED)) for e in spec.exercises}
+    return {e.name: _rounded(draw(spec, e, seed=public_seed(spec))) for e in spec.exercises}
 
 
 def _draw_line(spec: Assignment, exercise: Exercise, line: Line, seed: bytes) -> RubricLine:
@@ -104,7 +110,7 @@ class _Mistakes(Mapping[str, Reply]):
 
     def __getitem__(self, name: str) -> Reply:
         if name not in self._replies:
-            scope = wrong_namespace(self._spec.slug, self._exercise.name, name)
+            scope = wrong_namespace(self._spec.full_name, self._exercise.name, name)
             self._replies[name] = _answer(self._probe, scope)
         return self._replies[name]
 
@@ -117,8 +123,8 @@ class _Mistakes(Mapping[str, Reply]):
 
 @cache
 def wrong_namespace(slug: str, exercise: str, misconception: str) -> Mapping[str, Any]:
-    """What the solution notebook defines with one misconception in it."""
-    found = next(m for m in assignment(slug).exercise(exercise).misconceptions if m.name == misconception)
+    """What the solution notebook defines with one misconception in it. ``slug`` may be a variant's full name."""
+    found = next(m for m in find(slug).exercise(exercise).misconceptions if m.name == misconception)
     return namespace(slug, replace={exercise: wrong_source(slug, exercise, found)})
 
 

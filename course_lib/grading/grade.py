@@ -21,14 +21,15 @@ from course_lib.check.judge import Ask, ExerciseCases, ExerciseResult, LineResul
 from course_lib.check.probe import Failure, Probe, Reply
 from course_lib.check.report import render_html
 from course_lib.grading import hidden
-from course_lib.grading.draw import PUBLIC_SEED, draw, hidden_seed
+from course_lib.grading.draw import draw, hidden_seed, public_seed
 from course_lib.grading.ingest import Submission, read_submission
 from course_lib.grading.keys import hashes_of, key_of
 from course_lib.grading.limits import Limits
 from course_lib.grading.results import ExerciseScore, LineScore, Result
 from course_lib.grading.session import Budget, Runs, Session
 from course_lib.grading.solution import answers, given_cells, namespace
-from course_lib.grading.spec import Assignment, Exercise, assignment
+from course_lib.grading.spec import Assignment, Exercise
+from course_lib.grading.variant import find
 
 ENGINE = threading.Lock()
 """Held while reference code runs or arrays are compared: both use PyTorch's default dtype and generator,
@@ -122,7 +123,7 @@ def grade_read(
             verdict=submission.verdict,
             exercises=tuple(_nothing(exercise, submission.verdict) for exercise in spec.exercises),
             notes=submission.notes,
-            needs_person=("the notebook cannot be read",),
+            needs_person=("the notebook cannot be graded",),
             seconds=seconds or {},
         )
     grading = _Grading(submission, spec, secret, launcher, limits)
@@ -301,8 +302,8 @@ class _Grading:
         cells: list[tuple[str, str]] = []
         waiting = [(i, a) for i, a in enumerate(self.submission.added) if attempt.added]
         before = [(f"added-{i}", a.source) for i, a in waiting if a.after is None]
-        for name, source in given_cells(self.spec.slug):
-            if name not in answers(self.spec.slug):
+        for name, source in given_cells(self.spec.full_name):
+            if name not in answers(self.spec.full_name):
                 cells.append((name, source))
                 continue
             cells += before
@@ -331,24 +332,24 @@ class _Grading:
     def _publicly(self, exercise: Exercise, graded: Graded) -> ExerciseResult:
         """The exercise judged on its public cases, in a session that sees no hidden input."""
         if graded.attempt not in self.public:
-            unclear = (_public_cases(self.spec.slug, e.name) for e in self.unclear[graded.attempt])
+            unclear = (_public_cases(self.spec.full_name, e.name) for e in self.unclear[graded.attempt])
             self.public[graded.attempt] = self._open(graded.attempt, unclear)
-        cases = _public_cases(self.spec.slug, exercise.name)
+        cases = _public_cases(self.spec.full_name, exercise.name)
         ask = self._outside(self.public[graded.attempt].ask)
         return judge(cases, ask, source=self._source(exercise, graded.attempt))
 
 
 def prepare(spec: Assignment) -> None:
     """Make what every submission's grading needs, and import what the solution imports."""
-    namespace(spec.slug)
+    namespace(spec.full_name)
     for exercise in spec.exercises:
-        _public_cases(spec.slug, exercise.name)
+        _public_cases(spec.full_name, exercise.name)
 
 
 @cache
-def _public_cases(slug: str, exercise: str) -> ExerciseCases:
-    spec = assignment(slug)
-    return draw(spec, spec.exercise(exercise), seed=PUBLIC_SEED)
+def _public_cases(full_name: str, exercise: str) -> ExerciseCases:
+    spec = find(full_name)
+    return draw(spec, spec.exercise(exercise), seed=public_seed(spec))
 
 
 def _kinds(result: ExerciseResult) -> set[str]:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import ast
 import copy
 import hashlib
+import hmac
 import json
 import os
 import stat
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from nbformat import NotebookNode
 from course_lib.grading import solution
 from course_lib.grading.solution import grade_id, is_answer, read_solution
 from course_lib.grading.spec import Assignment, SpecError
+from course_lib.grading.variant import find, rewrite
 
 MIB = 1024 * 1024
 MAX_FILE = 80 * MIB
@@ -32,6 +34,13 @@ MAX_PARTS = 1_000_000
 MAX_CELLS = 5_000
 MAX_SOURCE = 100_000
 MAX_ADDED = 100
+
+MARK = "course_variant"
+"""Key of a notebook's metadata that says of which group it is, with its seal."""
+WRONG_NOTEBOOK = "this is not your group's notebook"
+HAND_IN_OWN = "put your own answers into the notebook that you were given, and hand in that."
+NO_GROUP = "nobody has said which group you are in"
+NO_MARK = "The notebook does not say which group it is of"
 
 
 class Unreadable(Exception):
@@ -57,6 +66,8 @@ class Submission:
         notes: what was repaired, as sentences.
         verdict: ``"ok"``, or a sentence that says why nothing can be graded.
         sha256: of the sources; of verdict and file where it cannot be read.
+
+    A notebook of another group has a verdict, and its sources all the same.
     """
 
     cells: Mapping[str, str] = field(default_factory=dict)
@@ -78,8 +89,11 @@ def read_submission(path: Path, *, spec: Assignment) -> Submission:
     notes: list[str] = []
     try:
         data = _read_bytes(path)
-        cells = _cells(_parse(data, notes), notes)
-        return _sort_out(cells, spec, notes)
+        notebook = _parse(data, notes)
+        cells = _cells(notebook, notes)
+        submission = _sort_out(cells, spec, notes)
+        verdict = _group_verdict(notebook, spec, notes)
+        return replace(submission, verdict=verdict, notes=tuple(notes))
     except Unreadable as error:
         verdict = str(error)
     except (RecursionError, MemoryError) as error:
@@ -90,7 +104,7 @@ def read_submission(path: Path, *, spec: Assignment) -> Submission:
 
 def rebuild(submission: Submission, spec: Assignment) -> NotebookNode:
     """The released notebook with the student's answers in it, and nothing else of the submission."""
-    notebook = copy.deepcopy(released(spec.slug, spec.notebook))
+    notebook = handed_out(spec)
     for cell in notebook.cells:
         name = str(grade_id(cell))
         answers = submission.cells if cell.cell_type == "code" else submission.written
@@ -111,6 +125,13 @@ def released(slug: str, notebook: str) -> NotebookNode:
         SpecError: the assignment has not been released.
     """
     return _read_released(_released_path(slug, notebook))
+
+
+def handed_out(spec: Assignment) -> NotebookNode:
+    """A copy of the notebook as students got it, of a variant with its constants."""
+    notebook = copy.deepcopy(released(spec.slug, spec.notebook))
+    rewrite(spec, notebook.cells)
+    return notebook
 
 
 def _released_path(slug: str, notebook: str) -> Path:
@@ -225,7 +246,7 @@ def _note_language(notebook: dict[str, Any], notes: list[str]) -> None:
 
 
 def _sort_out(cells: list[dict[str, Any]], spec: Assignment, notes: list[str]) -> Submission:
-    stubs, answer_names, given, grade_cells = _handed_out(spec.slug, _released_path(spec.slug, spec.notebook))
+    stubs, answer_names, given, grade_cells = _handed_out(spec.full_name, _released_path(spec.slug, spec.notebook))
     written_names = [question.name for question in spec.written]
     named: dict[str, list[dict[str, Any]]] = {}
     added: list[Added] = []
@@ -253,14 +274,39 @@ def _sort_out(cells: list[dict[str, Any]], spec: Assignment, notes: list[str]) -
 
 
 @cache
-def _handed_out(slug: str, path: Path) -> tuple[Mapping[str, str], list[str], Set[str], Set[str]]:
+def _handed_out(full_name: str, path: Path) -> tuple[Mapping[str, str], list[str], Set[str], Set[str]]:
     """Stubs by id, ids of the answers, sources that are not the student's, ids of the grade cells."""
-    solved, blank = read_solution(slug).cells, _read_released(path).cells
+    solved, blank = read_solution(full_name).cells, copy.deepcopy(_read_released(path)).cells
+    rewrite(find(full_name), blank)
     stubs = {str(grade_id(c)): _normalise(c["source"]) for c in blank}
     given = {""} | {_normalise(c["source"]).strip() for c in solved if not is_answer(c)}
     given |= {_normalise(c["source"]).strip() for c in blank}
     grade_cells = {str(grade_id(c)) for c in solved if c.metadata.get("nbgrader", {}).get("grade")}
     return stubs, [str(grade_id(c)) for c in solved if is_answer(c)], given, grade_cells
+
+
+def _group_verdict(notebook: dict[str, Any], spec: Assignment, notes: list[str]) -> str:
+    """``"ok"`` where a notebook is that of the student's group, whose variant ``spec`` is; else what it is instead."""
+    mark = _dict(_dict(notebook.get("metadata")).get(MARK))
+    says, seal = str(mark.get("group", "")), str(mark.get("seal", ""))
+    if spec.variant is None:
+        if mark:
+            return (
+                f"{WRONG_NOTEBOOK}: it says that it is a group's, and {spec.slug} has no groups in this class; "
+                f"{HAND_IN_OWN}"
+            )
+        return "ok"
+    own, seals = spec.variant.group, spec.variant.seals
+    if not own:
+        return f"{NO_GROUP}; your instructor writes it down, and then your notebook is graded as it is."
+    genuine = says in seals and hmac.compare_digest(_normalise(seal).encode(), seals[says].encode())
+    if not mark:
+        notes.append(f"{NO_MARK}; it was graded as your group's, {own}.")
+    elif not genuine:
+        return f"{WRONG_NOTEBOOK}: what it says about its group was changed, or is of another class; {HAND_IN_OWN}"
+    elif says != own:
+        return f"{WRONG_NOTEBOOK}: it is that of group {says}, and you are in group {own}; {HAND_IN_OWN}"
+    return "ok"
 
 
 def _claimed(cell: dict[str, Any], names: Sequence[str], cells: Sequence[Any], notes: list[str]) -> str | None:

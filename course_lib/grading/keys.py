@@ -21,7 +21,8 @@ from course_lib.grading.session import Runs
 from course_lib.grading.spec import Assignment
 
 PACKAGE = Path(__file__).resolve().parents[1]
-DECIDING = ("draw.py", "grade.py", "hidden.py", "ingest.py", "session.py", "solution.py", "spec.py", "walls.py")
+DECIDING = ("draw.py", "grade.py", "hidden.py", "ingest.py", "session.py", "solution.py", "spec.py")
+DECIDING += ("variant.py", "walls.py")
 """Modules of this package that decide a result; the others only start, keep or show it."""
 
 
@@ -29,9 +30,11 @@ def hashes_of(
     submission: Submission, spec: Assignment, *, secret: bytes, launcher: Runs, limits: Limits
 ) -> dict[str, str]:
     """What determines a result, by name."""
-    return {
+    said = [*submission.notes, *(() if submission.verdict == "ok" else (submission.verdict,))]
+    varied = {} if spec.variant is None else {"variant": spec.full_name}
+    return varied | {
         "sources": submission.sha256,
-        "repairs": _hash_text(json.dumps(list(submission.notes))),
+        "repairs": _hash_text(json.dumps(said)),
         "spec": _spec_hash(spec.slug),
         "grader": _grader_hash(),
         "environment": f"torch {torch.__version__}, numpy {np.__version__}, Python {platform.python_version()}",

@@ -27,7 +27,7 @@ import torch
 from course_lib.check.judge import Ask, ExerciseCases, ExerciseResult, judge
 from course_lib.check.probe import Failure, Probe, Reply, execute
 from course_lib.check.values import ValueRefused, pack, unpack
-from course_lib.grading.draw import PUBLIC_SEED, draw, wrong_namespace
+from course_lib.grading.draw import PUBLIC_SEED, draw, public_seed, wrong_namespace
 from course_lib.grading.mutants import Mutant, mutants
 from course_lib.grading.solution import answers, namespace, stub, wrong_source
 from course_lib.grading.spec import Assignment, Exercise
@@ -153,7 +153,7 @@ def kill_table(
 
     Args:
         spec: the assignment.
-        seeds: of the cases; the first is used for mutants.
+        seeds: of the cases; the first is used for mutants. The public cases of a variant are its own.
         with_mutants: also make automatic mutants of each solution, which takes about a minute.
         exercises: names of the exercises to do; empty means all.
         progress: told what is being done, for a progress bar.
@@ -161,13 +161,15 @@ def kill_table(
     Returns:
         One row for each exercise, misconception and mutant.
     """
+    seeds = [public_seed(spec) if seed == PUBLIC_SEED else seed for seed in seeds]
+    title = spec.title if spec.variant is None else f"{spec.title}, variant {spec.variant}"
     rows = []
     for exercise in spec.exercises:
         if exercises and exercise.name not in exercises:
             continue
         progress(exercise.name)
         rows.append(_exercise_kills(spec, exercise, seeds, with_mutants, progress))
-    return KillTable(spec.slug, spec.title, len(seeds), tuple(rows))
+    return KillTable(spec.slug, title, len(seeds), tuple(rows))
 
 
 def ask_here(scope: Mapping[str, Any]) -> Ask:
@@ -199,7 +201,7 @@ def judge_source(spec: Assignment, cases: ExerciseCases, source: str) -> Exercis
     A source that cannot even be run defines nothing.
     """
     try:
-        scope = namespace(spec.slug, replace={cases.name: source})
+        scope = namespace(spec.full_name, replace={cases.name: source})
     except Exception:
         scope = {}
     return judge(cases, ask_here(scope), source=source)
@@ -209,13 +211,13 @@ def _exercise_kills(
     spec: Assignment, exercise: Exercise, seeds: Sequence[bytes], with_mutants: bool, progress: Callable[[str], object]
 ) -> ExerciseKills:
     drawn = [draw(spec, exercise, seed=seed) for seed in seeds]
-    solution = [judge_source(spec, cases, answers(spec.slug)[exercise.name]) for cases in drawn]
-    blank = [judge_source(spec, cases, stub(spec.slug, exercise.name)) for cases in drawn]
+    solution = [judge_source(spec, cases, answers(spec.full_name)[exercise.name]) for cases in drawn]
+    blank = [judge_source(spec, cases, stub(spec.full_name, exercise.name)) for cases in drawn]
     says = next((line.finding.message for line in blank[0].lines if line.finding), "")
     rows = []
     for misconception in exercise.misconceptions:
-        source = wrong_source(spec.slug, exercise.name, misconception)
-        scope = wrong_namespace(spec.slug, exercise.name, misconception.name)
+        source = wrong_source(spec.full_name, exercise.name, misconception)
+        scope = wrong_namespace(spec.full_name, exercise.name, misconception.name)
         results = [judge(cases, ask_here(scope), source=source) for cases in drawn]
         named = all(
             line.mistake == misconception.name
@@ -257,7 +259,7 @@ def _mutant_kills(
     nameless = replace(cases, mistakes={})  # to recognise known mistakes takes longer than all else
     equivalent = spec.equivalent.get(exercise.name, {})
     rows = []
-    for mutant in mutants(answers(spec.slug)[exercise.name]):
+    for mutant in mutants(answers(spec.full_name)[exercise.name]):
         progress(f"{exercise.name}: {mutant.description}")
         caught_by, stopped = _in_a_fork(partial(_lines_lost, spec, nameless, mutant.source))
         rows.append(MutantKill(mutant, caught_by, stopped, equivalent.get(mutant.after, "")))

@@ -28,6 +28,7 @@ from course_lib.grading.classroom import Classroom
 from course_lib.grading.commit import earned
 from course_lib.grading.feedback import NO_RESPONSE, NOTES
 from course_lib.grading.grade import grade_read
+from course_lib.grading.groups import spec_of
 from course_lib.grading.ingest import Submission, read_submission, rebuild
 from course_lib.grading.lookup import find_result
 from course_lib.grading.release import grade_cells
@@ -61,11 +62,12 @@ class SubmissionExporter(NotebookExporter):
         if Path(filename).parent.resolve() != submitted.resolve():
             return super().from_filename(filename, resources, **kw)
         _drop_extra_files(autograded)
-        spec = assignment(about["assignment"])
+        classroom = Classroom(Path(coursedir.root))
+        spec = spec_of(classroom, about["student"], assignment(about["assignment"]))
         notebook = rebuild(read_submission(Path(filename), spec=spec), spec)
-        return self.from_notebook_node(notebook, resources, **kw)
+        return self.from_notebook_node(notebook, resources, **kw)  # type: ignore[return-value]
 
-    def from_notebook_node(
+    def from_notebook_node(  # type: ignore[override]
         self, nb: NotebookNode, resources: dict[str, Any] | None = None, **kw: Any
     ) -> tuple[str, dict[str, Any]]:
         """The notebook as JSON without indents and with whole texts, which takes a fifth of the usual form's time."""
@@ -84,7 +86,7 @@ class CommitResults(NbGraderPreprocessor):
         about = resources["nbgrader"]
         converter = self.parent.parent
         classroom = Classroom(Path(converter.coursedir.root))
-        spec = assignment(about["assignment"])
+        spec = spec_of(classroom, about["student"], assignment(about["assignment"]))
         path = classroom.submitted(about["student"], spec.slug) / f"{about['notebook']}.ipynb"
         submission = read_submission(path, spec=spec)
         result = self._result(classroom, spec, submission, about["student"])

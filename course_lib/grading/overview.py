@@ -11,7 +11,7 @@ from pathlib import Path
 from course_lib.grading.classroom import Classroom
 from course_lib.grading.collect import remarks
 from course_lib.grading.hidden import NOTE as HIDDEN_NOTE
-from course_lib.grading.ingest import released
+from course_lib.grading.ingest import NO_GROUP, NO_MARK, WRONG_NOTEBOOK, released
 from course_lib.grading.release import grade_cells
 from course_lib.grading.results import Result, ResultStore
 from course_lib.grading.spec import Assignment
@@ -25,8 +25,9 @@ from course_lib.grading.standing import (
     standings,
 )
 
-UNREADABLE, CRASHED, LIMIT, HIDDEN, FILES, LATE, WRITTEN, UNGRADED, UNOFFICIAL = (
+UNREADABLE, GROUP, CRASHED, LIMIT, HIDDEN, FILES, LATE, WRITTEN, UNGRADED, UNOFFICIAL = (
     "Notebooks that cannot be read",
+    "Group to settle",
     "Cells that crashed",
     "Stopped at a limit",
     "Calls that cannot be read",
@@ -38,6 +39,7 @@ UNREADABLE, CRASHED, LIMIT, HIDDEN, FILES, LATE, WRITTEN, UNGRADED, UNOFFICIAL =
 )
 REMEDIES = {
     UNREADABLE: "Ask for the file again; until then they have no points.",
+    GROUP: "Ask for the student's own notebook, or correct groups.csv; then: course regrade.",
     CRASHED: "What was defined before the error was graded; a slip outside the answer may be worth a second look.",
     LIMIT: "An endless loop, or too much memory, in the exercise named in the feedback.",
     HIDDEN: "These exercises rule out a function of the library; see in the answer whether it is called all the same.",
@@ -96,7 +98,9 @@ class Entry:
         if result is None:
             return [*found, (UNGRADED, "the result of its scores is not in the store")]
         if result.verdict != "graded":
-            return [*found, (UNREADABLE, result.verdict)]
+            of_group = result.verdict.startswith((WRONG_NOTEBOOK, NO_GROUP))
+            return [*found, (GROUP if of_group else UNREADABLE, result.verdict)]
+        found += [(GROUP, note) for note in result.notes if note.startswith(NO_MARK)]
         crashed = [e.name for e in result.exercises if any(note.startswith("Your cell did not") for note in e.notes)]
         if crashed:
             found.append((CRASHED, ", ".join(crashed)))

@@ -55,6 +55,7 @@ def grade_many(
     store: ResultStore,
     limits: Limits | None = None,
     jobs: int | None = None,
+    variants: Mapping[str, Assignment] | None = None,
 ) -> Iterator[Outcome]:
     """Grade submissions and keep their results; those that the store holds are not run again.
 
@@ -69,6 +70,7 @@ def grade_many(
         store: keeps the results.
         limits: how much each submission may use.
         jobs: how many run at once; the number of cores where it is not given.
+        variants: the assignment as each submission's author has it, by the same names, where groups have their own.
 
     Yields:
         An outcome for each submission, in the order in which they are ready.
@@ -78,13 +80,14 @@ def grade_many(
     def grade(name: str, path: Path) -> Outcome:
         started = time.monotonic()
         try:
-            submission = read_submission(path, spec=spec)
-            key = key_of(hashes_of(submission, spec, secret=secret, launcher=launcher, limits=limits))
+            own = (variants or {}).get(name, spec)
+            submission = read_submission(path, spec=own)
+            key = key_of(hashes_of(submission, own, secret=secret, launcher=launcher, limits=limits))
             seconds = {"ingest": time.monotonic() - started}
             result = store.get(key)
             cached = result is not None
             if result is None:
-                result = grade_read(submission, spec, secret=secret, launcher=launcher, limits=limits, seconds=seconds)
+                result = grade_read(submission, own, secret=secret, launcher=launcher, limits=limits, seconds=seconds)
             store.put(result, submission=name)
         except (RunnerFault, StoreError, OSError) as error:
             return Outcome(name, None, str(error), seconds=time.monotonic() - started)

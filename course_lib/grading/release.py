@@ -28,6 +28,7 @@ from traitlets.config import Config
 from course_lib.check import cases
 from course_lib.grading.classroom import Classroom, class_fault
 from course_lib.grading.draw import public_cases
+from course_lib.grading.ingest import MARK
 from course_lib.grading.places import ROOT
 from course_lib.grading.solution import grade_id, is_answer, read_solution
 from course_lib.grading.spec import Assignment, SpecError, assignment
@@ -65,22 +66,31 @@ def release(slug: str, *, exercises: Path = ROOT / "exercises", build: Path = RO
     target, stamp = exercises / slug, build / "release" / f"{slug}.stamp"
     if stamp.exists() and (build / "source" / slug).exists() and stamp.read_text() == _state(slug, target):
         return Release(slug, target, ())
-    made = _make(slug, build)
-    changed = _differences(made, target)
-    for name in changed:
-        if (made / name).exists():
-            target.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(made / name, target / name)
-        else:
-            (target / name).unlink()
+    changed = _put_right(_make(assignment(slug), build), target)
     stamp.write_text(_state(slug, target))
     return Release(slug, target, changed)
+
+
+def release_variant(spec: Assignment, into: Path) -> Release:
+    """Make the students' folder of a variant: ``into/GROUP/SLUG``. Its notebook says of which group it is.
+
+    Args:
+        spec: the variant, with the seal of its group.
+
+    Raises:
+        SpecError: the solution and the spec contradict each other.
+        ReleaseError: nbgrader refuses the solution.
+    """
+    assert spec.variant is not None
+    target = into / spec.variant.group / spec.slug
+    with tempfile.TemporaryDirectory() as folder:
+        return Release(spec.slug, target, _put_right(_make(spec, Path(folder)), target))
 
 
 def check_release(slug: str, *, exercises: Path = ROOT / "exercises") -> Release:
     """Which files of the student's folder differ from what a release would write now."""
     with tempfile.TemporaryDirectory() as folder:
-        return Release(slug, exercises / slug, _differences(_make(slug, Path(folder)), exercises / slug))
+        return Release(slug, exercises / slug, _differences(_make(assignment(slug), Path(folder)), exercises / slug))
 
 
 def source_notebook(spec: Assignment) -> NotebookNode:
@@ -90,7 +100,7 @@ def source_notebook(spec: Assignment) -> NotebookNode:
         SpecError: a cell of an exercise or written question is missing, doubled or worth other points
             than the spec says.
     """
-    given = read_solution(spec.slug)
+    given = read_solution(spec.full_name)
     cells, seen = [], Counter[str]()
     for cell in given.cells:
         tags = cell.metadata.get("tags", [])
@@ -114,7 +124,11 @@ def source_notebook(spec: Assignment) -> NotebookNode:
                 "schema_version": SCHEMA_VERSION,
                 **cell.metadata["nbgrader"],
             }
-    notebook = nbformat.v4.new_notebook(cells=cells, metadata=NOTEBOOK_METADATA)
+    metadata: dict[str, object] = {**NOTEBOOK_METADATA}
+    if spec.variant is not None:
+        group = spec.variant.group
+        metadata[MARK] = {"assignment": spec.slug, "group": group, "seal": spec.variant.seals[group]}
+    notebook = nbformat.v4.new_notebook(cells=cells, metadata=metadata)
     _set_points(spec, notebook)
     return notebook
 
@@ -160,13 +174,13 @@ def _state(slug: str, target: Path) -> str:
     return digest.hexdigest()
 
 
-def _make(slug: str, build: Path) -> Path:
-    spec = assignment(slug)
+def _make(spec: Assignment, build: Path) -> Path:
     source = build / "source"
     _write_notebook(spec, source)
-    cases.save(public_cases(spec), source / slug / cases.FILE_NAME)  # nbgrader copies it beside the student's notebook
-    _generate(slug, source, build / "release")
-    return build / "release" / slug
+    beside = source / spec.slug / cases.FILE_NAME  # nbgrader copies it beside the student's notebook
+    cases.save(public_cases(spec), beside)
+    _generate(spec.slug, source, build / "release")
+    return build / "release" / spec.slug
 
 
 def _write_notebook(spec: Assignment, source: Path) -> None:
@@ -206,6 +220,18 @@ def _generate(slug: str, source: Path, released: Path, database: str | None = No
             )
         reason = outcome["error"].strip().splitlines()[-1]
         raise ReleaseError(f"nbgrader refuses the solution of {slug}: {reason}\n{outcome.get('log', '').strip()}")
+
+
+def _put_right(made: Path, target: Path) -> tuple[str, ...]:
+    """Make one folder hold what another does; the names of the files that were not the same."""
+    changed = _differences(made, target)
+    for name in changed:
+        if (made / name).exists():
+            target.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(made / name, target / name)
+        else:
+            (target / name).unlink()
+    return changed
 
 
 def _differences(made: Path, target: Path) -> tuple[str, ...]:

@@ -150,7 +150,7 @@ def _exercise(exercise: Exercise, graded: list[Entry]) -> dict[str, Any]:
         "label": f"{full} full marks, {kinds['part']} some points, {kinds['none']} none, {blank} not written",
         "sentence": sentence if count else "No results yet.",
         "mistakes": [
-            {"share": share(number, count), "count": number, "says": said.get(name, name)}
+            {"share": share(number, count), "count": number, "says": said.get(name, name.replace("_", " "))}
             for name, number in sorted(mistakes.items(), key=lambda item: (-item[1], item[0]))[:MISTAKES_SHOWN]
         ],
         "lines": lines if count else [],

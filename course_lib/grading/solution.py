@@ -1,7 +1,8 @@
 """The solution notebook of an assignment: its cells, its released form, and wrong variants of it.
 
 ``solutions/<slug>/<notebook>.py`` is the only source. Here it is read with jupytext; the answers
-between ``### BEGIN SOLUTION`` and ``### END SOLUTION`` stay, their markers go.
+between ``### BEGIN SOLUTION`` and ``### END SOLUTION`` stay, their markers go. A ``slug`` may be the full name of a
+variant everywhere here: its constants stand in the cells then.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import jupytext
 from nbformat import NotebookNode
 
 from course_lib.grading.places import ROOT
-from course_lib.grading.spec import Assignment, Misconception, SpecError, assignment
+from course_lib.grading.spec import Assignment, Misconception, SpecError
+from course_lib.grading.variant import find, rewrite
 
 MARKER = re.compile(r"^[ \t]*### (BEGIN|END) SOLUTION[ \t]*\n?", re.MULTILINE)
 ANSWER = re.compile(
@@ -32,7 +34,10 @@ def solution_path(spec: Assignment) -> Path:
 @cache
 def read_solution(slug: str) -> NotebookNode:
     """The solution as a notebook with nbgrader metadata. Do not change it: it is shared."""
-    return jupytext.read(solution_path(assignment(slug)))
+    spec = find(slug)
+    notebook = jupytext.read(solution_path(spec))
+    rewrite(spec, notebook.cells)
+    return notebook
 
 
 def grade_id(cell: Mapping[str, Any]) -> str | None:

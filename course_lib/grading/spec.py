@@ -80,6 +80,45 @@ class Misconception:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Constant:
+    """A number of an exercise that each variant of the assignment draws for itself: the default of an argument.
+
+    Attributes:
+        argument: of the exercise's object; a keyword, written ``argument: float = 0.5`` in its cell.
+        plain: the default in the assignment without variants.
+        choices: what variants draw from; far enough apart that the rubric tells one from another.
+        line: the rubric line that asks without the argument, so that another default loses it.
+        worked: numbers in the exercise's text that are worked out from it: each gives the text for a value.
+    """
+
+    argument: str
+    plain: float
+    choices: Sequence[float]
+    line: str
+    worked: Sequence[Callable[[float], str]] = ()
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Which variant of an assignment: a group's name and a seed decide its constants and public cases, nothing else.
+
+    Attributes:
+        group: its name; "" for a student of whom nobody has said which group.
+        seed: another one gives the same group other constants and cases.
+        others: the other variants in the same class; their constants are known mistakes in this one.
+        seals: what marks a notebook of each group of the class as genuine.
+    """
+
+    group: str
+    seed: str = ""
+    others: tuple[Variant, ...] = ()
+    seals: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    def __str__(self) -> str:
+        return f"{self.group}/{self.seed}" if self.seed else self.group
+
+
+@dataclass(frozen=True, kw_only=True)
 class Exercise:
     """One exercise: the object of this name that the student writes.
 
@@ -94,6 +133,7 @@ class Exercise:
         uses: earlier exercises whose objects this one may call. Where one of them is wrong, this
             exercise is graded with the assignment's stand-in in its place, so that it is gradable alone.
         no_mutants: why no automatic mutants are made of its solution; "" where they are.
+        constants: what differs between variants of the assignment.
     """
 
     name: str
@@ -104,6 +144,7 @@ class Exercise:
     banned: Sequence[str] = ()
     uses: Sequence[str] = ()
     no_mutants: str = ""
+    constants: Sequence[Constant] = ()
 
     @property
     def points(self) -> float:
@@ -131,6 +172,7 @@ class Assignment:
         stand_ins: source of a working object for each exercise that others use.
         equivalent: for an exercise, automatic mutants of its solution that are right as well: the changed
             statement's first line, and why it gives the same.
+        variant: which one this is; ``None`` for the assignment as it stands in ``solutions/``.
     """
 
     slug: str
@@ -140,6 +182,14 @@ class Assignment:
     written: Sequence[Written] = ()
     stand_ins: Mapping[str, str] = field(default_factory=dict)
     equivalent: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    variant: Variant | None = None
+
+    @property
+    def full_name(self) -> str:
+        """The slug and, for a variant, which one in which company: what its sources are kept under."""
+        if self.variant is None:
+            return self.slug
+        return f"{self.slug}@{'|'.join(map(str, (self.variant, *self.variant.others)))}"
 
     @property
     def points(self) -> float:

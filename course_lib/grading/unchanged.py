@@ -20,7 +20,7 @@ from course_lib.grading.places import ROOT
 STAMP = "graded.json"
 CODE = ("course_lib/**/*.py", "course_lib/**/*.html*", "solutions/**/*.py", "exercises/**/*", "nbgrader_config.py")
 LIBRARIES = ("torch", "numpy", "nbgrader", "nbconvert", "nbformat", "sqlalchemy", "safetensors")
-GIVEN = ("submitted/**/*", "secret.key")
+GIVEN = ("submitted/**/*", "secret.key", "variants.json", "groups.csv")
 MADE = ("gradebook.db", "committed/**/*", "results/**/*", "autograded/*/*/*")
 
 

@@ -16,6 +16,7 @@ from nbgrader.utils import parse_utc
 
 from course_lib.grading.classroom import Classroom
 from course_lib.grading.collect import other_notebooks
+from course_lib.grading.groups import spec_of
 from course_lib.grading.ingest import read_submission
 from course_lib.grading.intake.archive import Entry, EntryError, Source, shown
 from course_lib.grading.intake.names import Claim, Kind, read_claim
@@ -194,7 +195,16 @@ def _choose(
     plan.left_out += [(c.entry.name, f"the same as {claim.entry.name}") for c in named if c is not claim]
     time = claim.time or _time_beside(claim.entry, source, plan.kind) or _time_in_list(student, members, plan.kind)
     state = _state(classroom, student, spec, content, time)
-    plan.taken.append(Taken(student, claim.entry, time, state, tuple(_notes(claim, time, content, spec)), claim.late))
+    plan.taken.append(
+        Taken(
+            student,
+            claim.entry,
+            time,
+            state,
+            tuple(_notes(claim, time, content, spec_of(classroom, student, spec))),
+            claim.late,
+        )
+    )
 
 
 def _state(classroom: Classroom, student: str, spec: Assignment, content: bytes, time: datetime | None) -> State:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from course_lib.check.probe import Probe
 from course_lib.check.properties import Property
 from course_lib.check.values import Code
-from course_lib.grading.spec import Exercise, Line, Misconception, random_tensor
+from course_lib.grading.spec import Constant, Exercise, Line, Misconception, random_tensor
 from course_lib.grading.specs._cases import random_cycle
 from course_lib.models import attention, positions
 
@@ -108,6 +109,11 @@ def _sinusoidal(*sizes: tuple[int, int], base: bool = False) -> Callable[[np.ran
     return cases
 
 
+def _row(position: int, start: str) -> Callable[[float], str]:
+    """A row of the text's table; its first pair of channels depends on no base."""
+    return lambda base: f"{start} {math.sin(position / base**0.5):.3f} | {math.cos(position / base**0.5):.3f} |"
+
+
 SINES = "torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2)"
 POSITIONS = "positions = torch.arange(length)[:, None]"
 
@@ -185,6 +191,15 @@ sinusoidal_positions = Exercise(
             line="base",
             edits=[("positions / base**exponents", "positions / 10000.0**exponents")],
         ),
+    ],
+    constants=[
+        Constant(
+            argument="base",
+            plain=10000.0,
+            choices=[float(base) for base in range(2000, 30500, 500)],
+            line="values",
+            worked=[_row(1, "| 1 | 0.841 | 0.540 |"), _row(2, "| 2 | 0.909 | −0.416 |")],
+        )
     ],
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 
 from course_lib.check.probe import Probe
 from course_lib.data.translation import PAD
-from course_lib.grading.spec import Exercise, Line, Misconception, random_tensor
+from course_lib.grading.spec import Constant, Exercise, Line, Misconception, random_tensor
 from course_lib.models import transformer as reference
 
 
@@ -46,6 +47,13 @@ def _loss(
         return probes
 
     return cases
+
+
+def _worked(smoothing: float) -> str:
+    """The loss of the text's example with two words."""
+    right, wrong = 1 - smoothing / 2, smoothing / 2
+    loss = -right * math.log(3 / 4) - wrong * math.log(1 / 4)
+    return f"$-{right:g} \\ln\\tfrac34 - {wrong:g} \\ln\\tfrac14 = {loss:.3f}$"
 
 
 EVEN = "even = log_probability.mean(dim=-1)"
@@ -201,6 +209,15 @@ label_smoothed_cross_entropy = Exercise(
             line="gradients",
             edits=[(EVEN, "even = log_probability.detach().mean(dim=-1)")],
         ),
+    ],
+    constants=[
+        Constant(
+            argument="smoothing",
+            plain=0.1,
+            choices=[percent / 100 for percent in range(4, 31, 2)],
+            line="limits",
+            worked=[_worked],
+        )
     ],
 )
 

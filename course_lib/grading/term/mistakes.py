@@ -54,7 +54,12 @@ def _mistakes(work: Work) -> list[Mistake]:
     said = {(e.name, m.name): m.says for e in work.spec.exercises for m in e.misconceptions}
     return [
         Mistake(
-            work.spec.slug, key[0], said.get(key, key[1]), count, len(readable), _example(work, key[0], makers[key])
+            work.spec.slug,
+            key[0],
+            said.get(key, key[1].replace("_", " ")),
+            count,
+            len(readable),
+            _example(work, key[0], makers[key]),
         )
         for key, count in made.items()
     ]

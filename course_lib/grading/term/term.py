@@ -11,6 +11,7 @@ import yaml
 
 from course_lib.grading.classroom import Classroom
 from course_lib.grading.collect import collect
+from course_lib.grading.groups import read_groups
 from course_lib.grading.ingest import read_submission
 from course_lib.grading.overview import Entry, Overview, overview
 from course_lib.grading.places import ROOT
@@ -128,7 +129,11 @@ def read_term(classroom: Classroom, specs: Sequence[Assignment]) -> Term:
 
 def read_answers(classroom: Classroom, spec: Assignment) -> dict[str, Mapping[str, str]]:
     """The answer cells of everyone who handed in a notebook."""
-    return {student: read_submission(path, spec=spec).cells for student, path in collect(classroom, spec).items()}
+    groups = read_groups(classroom)
+    return {
+        student: read_submission(path, spec=groups.spec_of(student, spec)).cells
+        for student, path in collect(classroom, spec).items()
+    }
 
 
 def read_concepts() -> list[Concept]:

@@ -1,0 +1,379 @@
+"""Variants: drawn by group and seed, told apart by the rubric, sealed, and graded as the class says."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import nbformat
+import pytest
+import torch
+from nbformat import NotebookNode
+
+from course_lib.check import cases
+from course_lib.commands import ATTENTION, DONE, USAGE
+from course_lib.grading import release as releasing
+from course_lib.grading.classroom import Classroom
+from course_lib.grading.draw import PUBLIC_SEED, draw, public_cases, public_seed
+from course_lib.grading.groups import GroupError, add_variant, read_groups, spec_of
+from course_lib.grading.ingest import MARK, NO_GROUP, NO_MARK, WRONG_NOTEBOOK, handed_out, read_submission, released
+from course_lib.grading.kill_table import judge_source, kill_table
+from course_lib.grading.overview import GROUP, overview
+from course_lib.grading.solution import answers, grade_id, is_answer
+from course_lib.grading.spec import Assignment, SpecError, Variant, assignment, assignments
+from course_lib.grading.standing import standings
+from course_lib.grading.variant import constants_of, find, parse, vary
+from course_lib.models.positions import sinusoidal_positions
+from course_lib.models.transformer import label_smoothed_cross_entropy
+from tests.grading.classes import Course
+
+SLUG, NAME = "04-attention-layer", "sinusoidal_positions"
+SPEC = assignment(SLUG)
+A, B, C = (parse(text) for text in ("A/2027", "B/2027", "C/2027"))
+IN_CLASS = replace(A, others=(B, C))
+VARIED = [(slug, e.name) for slug, spec in assignments().items() for e in spec.exercises if e.constants]
+SEEDS = 20 if os.environ.get("COURSE_SOAK") else 2
+
+every_varied = pytest.mark.parametrize(("slug", "name"), VARIED)
+
+
+def constants(slug: str, name: str, variant: Variant) -> dict[str, float]:
+    spec = assignment(slug)
+    return {argument: value for argument, (_, value) in constants_of(spec, spec.exercise(name), variant).items()}
+
+
+def recorded(spec: Assignment, name: str, folder: Path) -> bytes:
+    """The public cases of one exercise, as they are written to disk."""
+    path = folder / cases.FILE_NAME
+    cases.save(public_cases(replace(spec, exercises=[spec.exercise(name)])), path)
+    return path.read_bytes()
+
+
+# What is drawn
+
+
+def test_exercises_of_two_assignments_have_constants() -> None:
+    assert len({slug for slug, _ in VARIED}) >= 2
+
+
+@every_varied
+def test_group_and_seed_decide_cases_and_constants_and_nothing_else_does(slug: str, name: str, tmp_path: Path) -> None:
+    spec = assignment(slug)
+    first = recorded(vary(spec, A), name, tmp_path)
+    assert recorded(vary(spec, parse("A/2027")), name, tmp_path) == first
+    others = [recorded(other, name, tmp_path) for other in (spec, vary(spec, B), vary(spec, parse("A/2028")))]
+    assert len({first, *others}) == 4
+    drawn = {str(constants(slug, name, Variant("A", str(seed)))) for seed in range(12)}
+    assert len(drawn) > 3
+
+
+@every_varied
+def test_no_variant_has_the_assignments_own_constants(slug: str, name: str) -> None:
+    exercise = assignment(slug).exercise(name)
+    for seed in range(200):
+        drawn = constants(slug, name, Variant("A", str(seed)))
+        assert all(drawn[c.argument] != c.plain and drawn[c.argument] in c.choices for c in exercise.constants)
+
+
+def test_a_variant_has_the_tasks_points_and_lines_of_its_assignment() -> None:
+    for spec in assignments().values():
+        varied = vary(spec, A)
+        assert varied.points == spec.points and varied.slug == spec.slug
+        assert [[line.name for line in e.lines] for e in varied.exercises] == [
+            [line.name for line in e.lines] for e in spec.exercises
+        ]
+
+
+def test_the_full_name_of_a_variant_finds_it_again() -> None:
+    varied = vary(SPEC, IN_CLASS)
+    again = find(varied.full_name)
+    assert again.variant == IN_CLASS and again.full_name == varied.full_name != SPEC.full_name == SLUG
+    assert [m.name for m in again.exercise(NAME).misconceptions] == [
+        m.name for m in varied.exercise(NAME).misconceptions
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "/7", "A/", "A/7/8", "A|B", "A@B", "../A", "A B", "Ä"])
+def test_a_variant_that_is_not_written_so_is_refused(text: str) -> None:
+    with pytest.raises(SpecError, match="GROUP/SEED"):
+        parse(text)
+
+
+# What the notebook says
+
+
+@every_varied
+def test_only_text_and_stub_of_its_exercise_differ_from_the_assignment(slug: str, name: str) -> None:
+    spec = assignment(slug)
+    plain, varied = released(slug, spec.notebook), handed_out(vary(spec, A))
+    changed = [new for old, new in zip(plain.cells, varied.cells, strict=True) if old.source != new.source]
+    stub = next(cell for cell in changed if is_answer(cell))
+    assert grade_id(stub) == name and len(changed) == 2 and changed[0].cell_type == "markdown"
+    for argument, value in constants(slug, name, A).items():
+        assert f"{argument}: float = {value!r}" in stub.source
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_the_table_of_positions_is_that_of_the_base(seed: int) -> None:
+    variant = Variant("A", str(seed))
+    text = "\n".join(cell.source for cell in handed_out(vary(SPEC, variant)).cells)
+    expected = sinusoidal_positions(3, 4, **constants(SLUG, NAME, variant))
+    for position, row in enumerate(expected.tolist()):
+        shown = " | ".join(f"{value:.3f}".replace("-", "−") for value in row)
+        assert f"| {position} | {shown} |" in text
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_the_loss_in_the_example_is_that_of_the_smoothing(seed: int) -> None:
+    variant, slug = Variant("A", str(seed)), "05-transformer"
+    drawn = constants(slug, "label_smoothed_cross_entropy", variant)
+    text = "\n".join(cell.source for cell in handed_out(vary(assignment(slug), variant)).cells)
+    logits = torch.tensor([[[math.log(1 / 4), math.log(3 / 4)]]], dtype=torch.float64)
+    loss = label_smoothed_cross_entropy(logits, torch.tensor([[1]]), **drawn)
+    assert f"\\tfrac14 = {loss.item():.3f}$" in text and f"$\\varepsilon = {drawn['smoothing']:g}$" in text
+
+
+# What the rubric tells apart
+
+
+@every_varied
+def test_with_the_constant_of_another_group_an_answer_loses_its_line_and_is_told(slug: str, name: str) -> None:
+    spec = assignment(slug)
+    own = vary(spec, IN_CLASS)
+    drawn = draw(own, own.exercise(name), seed=b"any")
+    assert judge_source(own, drawn, answers(own.full_name)[name]).earned == own.exercise(name).points
+    lines = {constant.line for constant in spec.exercise(name).constants}
+    for copied, whose in ((spec, "no_group"), (vary(spec, B), "group_B"), (vary(spec, C), "group_C")):
+        result = judge_source(own, drawn, answers(copied.full_name)[name])
+        lost = {line.line.name: line.mistake for line in result.lines if not line.earned}
+        assert lines <= set(lost)
+        assert all(mistake is not None and mistake.endswith(f"_of_{whose}") for mistake in lost.values())
+        says = [m.says for m in own.exercise(name).misconceptions if m.name in lost.values()]
+        assert all("as in another group's notebook; in yours it is" in text for text in says)
+
+
+@every_varied
+def test_the_kill_table_of_a_varied_exercise_holds_for_each_group_of_a_class(slug: str, name: str) -> None:
+    for variant in (IN_CLASS, replace(B, others=(A, C))):
+        table = kill_table(vary(assignment(slug), variant), exercises=[name], with_mutants=variant is IN_CLASS)
+        assert table.holds
+        assert {k.name for k in table.exercises[0].misconceptions if k.name.endswith(("_of_no_group", "_of_group_C"))}
+
+
+def test_the_kill_table_of_a_variant_holds() -> None:
+    table = kill_table(vary(SPEC, A), seeds=[PUBLIC_SEED])
+    assert table.holds and table.title == f"{SPEC.title}, variant A/2027"
+
+
+@pytest.mark.skipif(not os.environ.get("COURSE_SOAK"), reason="a soak: many variants of every assignment")
+@pytest.mark.parametrize("variant", [Variant("A", str(seed), (Variant("B", str(seed)),)) for seed in range(3)], ids=str)
+@pytest.mark.parametrize("slug", assignments())
+def test_the_kill_table_of_every_assignments_variants_holds(slug: str, variant: Variant) -> None:
+    assert kill_table(vary(assignment(slug), variant), with_mutants=True).holds
+
+
+@pytest.mark.skipif(not os.environ.get("COURSE_SOAK"), reason="a soak: every pair of values")
+@every_varied
+def test_each_value_is_told_from_its_neighbour(slug: str, name: str) -> None:
+    spec, (constant,) = assignment(slug), assignment(slug).exercise(name).constants
+    by_value = {constants(slug, name, v)[constant.argument]: v for v in (Variant("A", str(s)) for s in range(2000))}
+    assert set(by_value) == set(constant.choices) - {constant.plain}
+    values = sorted(by_value)
+    for one, other in pairwise(values):
+        own = vary(spec, by_value[one])
+        drawn = draw(own, own.exercise(name), seed=public_seed(own))
+        copied = answers(vary(spec, by_value[other]).full_name)[name]
+        assert constant.line in [x.line.name for x in judge_source(own, drawn, copied).lines if not x.earned]
+
+
+# Whose notebook it is
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Classroom:
+    """A class with two groups of one student each."""
+    classroom = Classroom(tmp_path / "class")
+    for variant in (A, B):
+        add_variant(classroom, SPEC, variant)
+    (classroom.folder / "groups.csv").write_text("student,group\nada,A\nbob,B\n")
+    return classroom
+
+
+def solved(classroom: Classroom, group: str) -> NotebookNode:
+    """A group's notebook as a right student hands it in, mark and all."""
+    variant = read_groups(classroom).variant(SLUG, group)
+    spec = vary(SPEC, variant)
+    notebook = handed_out(spec)
+    for cell in notebook.cells:
+        if is_answer(cell):
+            cell.source = answers(spec.full_name)[str(grade_id(cell))]
+    notebook.metadata[MARK] = {"assignment": SLUG, "group": group, "seal": variant.seals[group]}
+    return notebook
+
+
+def hand_in(classroom: Classroom, student: str, notebook: NotebookNode) -> Path:
+    path = classroom.submitted(student, SLUG) / f"{SPEC.notebook}.ipynb"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(notebook))
+    return path
+
+
+def verdict(classroom: Classroom, student: str, notebook: NotebookNode) -> str:
+    spec = spec_of(classroom, student, SPEC)
+    return read_submission(hand_in(classroom, student, notebook), spec=spec).verdict
+
+
+def test_the_class_and_not_the_notebook_says_which_variant_a_student_has(room: Classroom) -> None:
+    for student, group in (("ada", "A"), ("bob", "B")):
+        own = spec_of(room, student, SPEC)
+        assert own.variant is not None and own.variant.group == group
+        assert [str(other) for other in own.variant.others] == [str(v) for v in (A, B) if v.group != group]
+        assert verdict(room, student, solved(room, group)) == "ok"
+    other = assignment("05-transformer")
+    assert spec_of(room, "ada", other) is other
+
+
+def test_another_groups_notebook_gets_one_verdict_that_names_both(room: Classroom) -> None:
+    said = verdict(room, "ada", solved(room, "B"))
+    assert said.startswith(WRONG_NOTEBOOK) and "group B" in said and "you are in group A" in said
+
+
+def test_a_name_that_was_changed_in_the_notebook_is_seen(room: Classroom) -> None:
+    forged = solved(room, "B")
+    for mark in ({"group": "A", "seal": forged.metadata[MARK]["seal"]}, {"group": "A"}, {"seal": "\ud800"}, {"x": 1}):
+        forged.metadata[MARK] = mark
+        said = verdict(room, "ada", forged)
+        assert said.startswith(WRONG_NOTEBOOK) and "was changed" in said
+
+
+def test_a_seal_of_another_class_or_assignment_is_none(room: Classroom, tmp_path: Path) -> None:
+    elsewhere = Classroom(tmp_path / "elsewhere")
+    other_class = add_variant(elsewhere, SPEC, A).seals["A"]
+    other_assignment = add_variant(room, assignment("05-transformer"), A).seals["A"]
+    notebook = solved(room, "A")
+    for seal in (other_class, other_assignment):
+        assert seal != notebook.metadata[MARK]["seal"]
+        notebook.metadata[MARK]["seal"] = seal
+        assert verdict(room, "ada", notebook).startswith(WRONG_NOTEBOOK)
+
+
+@pytest.mark.parametrize("mark", [None, [], "A", {}])
+def test_a_notebook_that_lost_its_mark_is_graded_as_the_students_groups(room: Classroom, mark: object) -> None:
+    notebook = solved(room, "A")
+    notebook.metadata[MARK] = mark
+    path = hand_in(room, "ada", notebook)
+    read = read_submission(path, spec=spec_of(room, "ada", SPEC))
+    assert read.verdict == "ok" and [note for note in read.notes if note.startswith(NO_MARK)]
+
+
+def test_a_student_in_no_group_is_told_that_nobody_wrote_it_down(room: Classroom) -> None:
+    assert verdict(room, "eve", solved(room, "A")).startswith(NO_GROUP)
+
+
+def test_a_groups_notebook_in_a_class_without_groups_is_the_wrong_one(room: Classroom, tmp_path: Path) -> None:
+    elsewhere = Classroom(tmp_path / "elsewhere")
+    assert verdict(elsewhere, "ada", solved(room, "A")).startswith(WRONG_NOTEBOOK)
+
+
+def test_a_group_keeps_its_variant(room: Classroom) -> None:
+    assert add_variant(room, SPEC, A).seals == {"A": read_groups(room).variant(SLUG, "A").seals["A"]}
+    with pytest.raises(GroupError, match="has variant A/2027"):
+        add_variant(room, SPEC, parse("A/2028"))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("name,group\nada,A\n", "headings student and group"), ("student,group\nada,A\nada,B\n", "in group A already")],
+)
+def test_groups_that_contradict_themselves_are_refused(room: Classroom, text: str, says: str) -> None:
+    (room.folder / "groups.csv").write_text(text)
+    with pytest.raises(GroupError, match=says):
+        read_groups(room)
+
+
+def test_a_list_from_a_spreadsheet_is_read(room: Classroom) -> None:
+    (room.folder / "groups.csv").write_bytes("Student; Group ;Name\r\nada; A ;Lovelace\r\n".encode("utf-8-sig"))
+    assert read_groups(room).members == {"ada": "A"}
+
+
+# The commands
+
+
+@pytest.fixture
+def drawn_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The public cases of one exercise only, which are quickly drawn."""
+
+    def few(spec: Assignment) -> dict[str, cases.ExerciseCases]:
+        return public_cases(replace(spec, exercises=[spec.exercise(NAME)]))
+
+    monkeypatch.setattr(releasing, "public_cases", few)
+    yield
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.usefixtures("drawn_once")
+def test_a_release_of_a_variant_is_sealed_and_twice_the_same(course: Course, room: Classroom, tmp_path: Path) -> None:
+    words = ("release", SLUG, "--variant", "A/2027", "--class", room.folder)
+    code, said = course(*words)
+    base = constants(SLUG, NAME, A)["base"]
+    assert code == DONE and f"{NAME}: base = {base:g}" in said
+    folder = room.folder / "release" / "A" / SLUG
+    assert set(contents(folder)) == {cases.FILE_NAME, f"{SPEC.notebook}.ipynb"}
+    notebook = nbformat.read(folder / f"{SPEC.notebook}.ipynb", as_version=4)
+    assert notebook.metadata[MARK]["group"] == "A"
+    assert [c.source for c in notebook.cells] == [c.source for c in handed_out(vary(SPEC, A)).cells]
+    assert verdict(room, "ada", notebook) == "ok" and verdict(room, "bob", notebook).startswith(WRONG_NOTEBOOK)
+    assert cases.load(folder / cases.FILE_NAME)[NAME].mistakes["base_of_no_group"]
+    code, said = course(*words, "--into", tmp_path / "again")
+    assert code == DONE and contents(tmp_path / "again" / "A" / SLUG) == contents(folder)
+    code, said = course(*words)
+    assert code == DONE and "up to date" in said
+    code, said = course("release", SLUG, "--variant", "A/2028", "--class", room.folder)
+    assert code == ATTENTION and "has variant A/2027" in said
+
+
+@pytest.mark.parametrize(
+    "words", [("--variant", "A/7", "--check"), ("--into", "x"), ("--variant", "A B")], ids=lambda words: words[0]
+)
+def test_what_makes_no_sense_together_is_refused(course: Course, words: tuple[str, ...]) -> None:
+    code, _ = course("release", SLUG, *words)
+    assert code == USAGE
+
+
+def test_each_is_graded_with_the_constants_of_their_group_and_regraded_when_that_is_settled(
+    course: Course, room: Classroom
+) -> None:
+    copied = solved(room, "B")
+    theirs = answers(vary(SPEC, A).full_name)[NAME]
+    next(cell for cell in copied.cells if grade_id(cell) == NAME).source = theirs
+    (room.folder / "groups.csv").write_text("student,group\nada,A\nbob,B\ncleo,A\n")
+    for student, notebook in (("ada", solved(room, "A")), ("bob", copied), ("cleo", solved(room, "B"))):
+        hand_in(room, student, notebook)
+    words = (SLUG, "--class", room.folder, "--unsafe-local")
+    code, said = course("grade", *words)
+    assert code == DONE and f"{GROUP} (1): cleo" in said
+    automatic = sum(exercise.points for exercise in SPEC.exercises)
+    lost = next(line.points for line in SPEC.exercise(NAME).lines if line.name == "values")
+    scores = {student: standing.score for student, standing in standings(room, SLUG).items()}
+    assert scores == {"ada": automatic, "bob": automatic - lost, "cleo": 0.0}
+    autograded = (room.autograded("bob", SLUG) / f"{SPEC.notebook}.ipynb").read_text()
+    assert "as in another group's notebook" in autograded.replace("&#x27;", "'").replace("&#39;", "'")
+    bob = next(entry for entry in overview(room, SPEC).entries if entry.person.student == "bob")
+    assert bob.result is not None and bob.result.exercise(NAME).lines[0].mistake == "base_of_group_A"  # type: ignore[union-attr]
+
+    assert "nothing has changed" in course("grade", *words)[1]
+    (room.folder / "groups.csv").write_text("student,group\nada,A\nbob,B\ncleo,B\n")
+    code, said = course("grade", *words)
+    assert code == ATTENTION and "1 of 3 students" in said and "the student's group" in said
+    code, said = course("regrade", *words, "--yes")
+    assert code == DONE and "1 of 3 students change: 1 get more" in said
+    assert standings(room, SLUG)["cleo"].score == automatic
+    assert course("audit", "--class", room.folder)[0] == DONE
