@@ -21,8 +21,9 @@ from course_lib.grading.session import Runs
 from course_lib.grading.spec import Assignment
 
 PACKAGE = Path(__file__).resolve().parents[1]
-DECIDING = ("draw.py", "grade.py", "hidden.py", "ingest.py", "session.py", "solution.py", "spec.py")
-DECIDING += ("variant.py", "walls.py")
+DECIDING = tuple(
+    f"{name}.py" for name in ("draw", "grade", "hidden", "ingest", "session", "solution", "spec", "variant", "walls")
+)
 """Modules of this package that decide a result; the others only start, keep or show it."""
 
 

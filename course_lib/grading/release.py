@@ -124,11 +124,10 @@ def source_notebook(spec: Assignment) -> NotebookNode:
                 "schema_version": SCHEMA_VERSION,
                 **cell.metadata["nbgrader"],
             }
-    metadata: dict[str, object] = {**NOTEBOOK_METADATA}
+    notebook = nbformat.v4.new_notebook(cells=cells, metadata=dict(NOTEBOOK_METADATA))
     if spec.variant is not None:
         group = spec.variant.group
-        metadata[MARK] = {"assignment": spec.slug, "group": group, "seal": spec.variant.seals[group]}
-    notebook = nbformat.v4.new_notebook(cells=cells, metadata=metadata)
+        notebook.metadata[MARK] = {"assignment": spec.slug, "group": group, "seal": spec.variant.seals[group]}
     _set_points(spec, notebook)
     return notebook
 
