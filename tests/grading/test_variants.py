@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
@@ -37,7 +36,6 @@ SPEC = assignment(SLUG)
 A, B, C = (parse(text) for text in ("A/2027", "B/2027", "C/2027"))
 IN_CLASS = replace(A, others=(B, C))
 VARIED = [(slug, e.name) for slug, spec in assignments().items() for e in spec.exercises if e.constants]
-SEEDS = 20 if os.environ.get("COURSE_SOAK") else 2
 
 every_varied = pytest.mark.parametrize(("slug", "name"), VARIED)
 
@@ -118,7 +116,7 @@ def test_only_text_and_stub_of_its_exercise_differ_from_the_assignment(slug: str
         assert f"{argument}: float = {value!r}" in stub.source
 
 
-@pytest.mark.parametrize("seed", range(SEEDS))
+@pytest.mark.parametrize("seed", range(3))
 def test_the_table_of_positions_is_that_of_the_base(seed: int) -> None:
     variant = Variant("A", str(seed))
     text = "\n".join(cell.source for cell in handed_out(vary(SPEC, variant)).cells)
@@ -128,7 +126,7 @@ def test_the_table_of_positions_is_that_of_the_base(seed: int) -> None:
         assert f"| {position} | {shown} |" in text
 
 
-@pytest.mark.parametrize("seed", range(SEEDS))
+@pytest.mark.parametrize("seed", range(3))
 def test_the_loss_in_the_example_is_that_of_the_smoothing(seed: int) -> None:
     variant, slug = Variant("A", str(seed)), "05-transformer"
     drawn = constants(slug, "label_smoothed_cross_entropy", variant)
@@ -170,14 +168,14 @@ def test_the_kill_table_of_a_variant_holds() -> None:
     assert table.holds and table.title == f"{SPEC.title}, variant A/2027"
 
 
-@pytest.mark.skipif(not os.environ.get("COURSE_SOAK"), reason="a soak: many variants of every assignment")
+@pytest.mark.soak
 @pytest.mark.parametrize("variant", [Variant("A", str(seed), (Variant("B", str(seed)),)) for seed in range(3)], ids=str)
 @pytest.mark.parametrize("slug", assignments())
 def test_the_kill_table_of_every_assignments_variants_holds(slug: str, variant: Variant) -> None:
     assert kill_table(vary(assignment(slug), variant), with_mutants=True).holds
 
 
-@pytest.mark.skipif(not os.environ.get("COURSE_SOAK"), reason="a soak: every pair of values")
+@pytest.mark.soak
 @every_varied
 def test_each_value_is_told_from_its_neighbour(slug: str, name: str) -> None:
     spec, (constant,) = assignment(slug), assignment(slug).exercise(name).constants
