@@ -11,7 +11,6 @@ leaves the last good book in its place.
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
 import json
 import multiprocessing
@@ -25,7 +24,6 @@ import sys
 import time
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -42,6 +40,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from sphinx_external_toc.parsing import parse_toc_yaml
 
 from tools import kill_tables, transcripts
+from tools.server import make_server
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build"
@@ -336,19 +335,13 @@ def build() -> None:
     console.print(f"The book is {what}: {BOOK / 'index.html'}")
 
 
-class _Handler(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:
-        """Say nothing for each request."""
-
-
 @app.command()
 def serve(port: Annotated[int, typer.Option(help="0 picks a free one.")] = 8000) -> None:
-    """Show build/book at an address of this machine, until Ctrl-C."""
+    """Show build/book at an address of this machine, compressed as on a public server, until Ctrl-C."""
     if not BOOK.is_dir():
         console.print("There is no book yet: run `python -m tools.book build` first.")
         raise typer.Exit(1)
-    handler = functools.partial(_Handler, directory=str(BOOK))
-    with ThreadingHTTPServer(("127.0.0.1", port), handler) as server:
+    with make_server(BOOK, port) as server:
         console.print(f"The book is at http://127.0.0.1:{server.server_address[1]}/ (stop with Ctrl-C)")
         try:
             server.serve_forever()
