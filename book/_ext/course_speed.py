@@ -22,7 +22,9 @@ GROUPS = {"media", "supports", "layer", "container"}  # rules that hold rules
 MADE = ("bs-",)  # beginnings of names that scripts put together, so that they stand nowhere in full
 
 ROOT = re.compile(r'<html[^>]* data-content_root="(?P<root>[^"]*)"')
-SHEET = re.compile(r'[ \t]*<link(?=[^>]* rel="stylesheet")(?=[^>]* href="(?P<href>[^"?]+)[^"]*")[^>]*>\n?')
+SHEET = re.compile(
+    r'[ \t]*<link(?=[^>]* rel="stylesheet")(?![^>]* media=)(?=[^>]* href="(?P<href>[^"?]+)[^"]*")[^>]*>\n?'
+)
 SCRIPT = re.compile(r'<script(?P<rest>(?![^>]*\b(?:defer|async|type="module")\b)[^>]* src=[^>]*)>')
 PRELOAD = re.compile(r'[ \t]*<link rel="preload" as="script"[^>]*>\n?')
 OPTIONS = re.compile(r'<script src="[^"]*documentation_options\.js[^"]*"></script>')
