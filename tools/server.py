@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO
 
 PACKED = {".css", ".html", ".ipynb", ".js", ".json", ".svg", ".txt", ".xml"}
 """Kinds of files that become smaller; pictures, fonts and archives are packed already."""
@@ -27,7 +27,7 @@ class BookHandler(SimpleHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
 
-    def send_head(self) -> io.BytesIO | IO[bytes] | None:
+    def send_head(self) -> io.BytesIO | BinaryIO | None:
         path = Path(self.translate_path(self.path))
         accepted = {part.partition(";")[0].strip() for part in self.headers.get("Accept-Encoding", "").split(",")}
         if path.suffix not in PACKED or "gzip" not in accepted or not path.is_file():
