@@ -118,14 +118,14 @@ def test_maths_is_drawn_with_the_book_s_own_fonts(browser: Browser, address: str
     page = open_page(browser)
     page.goto(f"{address}/{CHAPTER}.html", wait_until="networkidle")
     for name in ("KaTeX_Main", "KaTeX_Math"):
-        page.wait_for_function(LOADED, arg=name)
+        page.wait_for_function(LOADED, arg=name, timeout=120_000)
     page.context.close()
 
 
 def test_icons_are_drawn_by_the_icon_font(browser: Browser, address: str) -> None:
     page = open_page(browser)
     page.goto(f"{address}/book/index.html", wait_until="networkidle")
-    page.wait_for_function(LOADED, arg="Font Awesome")
+    page.wait_for_function(LOADED, arg="Font Awesome", timeout=120_000)
     page.context.close()
 
 

@@ -167,6 +167,7 @@ def test_no_rule_that_was_left_out_would_match_anything(built_book: Path) -> Non
     sheets += [f"_static/{path.name}" for path in (ROOT / "book" / "theme").glob("*.css")]
     with serve(built_book) as address, launch_browser() as browser:
         page = browser.new_page()
+        page.set_default_timeout(120_000)  # ms: a busy machine
         for name in ("book/index", "book/04-attention-layer/chapter", "search"):
             page.goto(f"{address}/{name}.html", wait_until="networkidle")
             addresses = [f"{address}/{sheet}" for sheet in sheets]
