@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -130,13 +131,17 @@ def draw_formgrader(browser: Browser, room: Classroom, student: str) -> None:
         page.goto(f"{formgrader}/gradebook/{SLUG}/{notebook}")
         expect(page.locator("tbody td.name a").first).to_be_visible(timeout=SECONDS)
         draw(page, "waiting", top=top_of(page, "ol.breadcrumb") - 10, height=460)
-        page.goto(f"{formgrader}/submissions/{number}/", wait_until="networkidle")
-        field = page.locator(f"input.score[id='{assignment(SLUG).written[0].name}']")
-        with page.expect_response(lambda reply: reply.request.method == "PUT", timeout=SECONDS):
-            field.fill(POINTS)
-            field.press("Tab")
-        page.locator(f"textarea[id='{assignment(SLUG).written[0].name}-comment']").fill(COMMENT)
+        page.goto(f"{formgrader}/submissions/{number}/")
+        name = assignment(SLUG).written[0].name
+        field, words = page.locator(f"input.score[id='{name}']"), page.locator(f"textarea[id='{name}-comment']")
         answer = page.locator(".nbgrader_cell").filter(has=field)
+        # what is typed before nbgrader has put its own into the fields is lost
+        expect(answer.locator(".extra-credit")).to_have_attribute("placeholder", "0", timeout=SECONDS)
+        expect(words).to_have_attribute("placeholder", re.compile("."), timeout=SECONDS)
+        for place, text in ((field, POINTS), (words, COMMENT)):
+            with page.expect_response(lambda reply: reply.request.method == "PUT", timeout=SECONDS):
+                place.fill(text)
+                place.press("Tab")
         answer.scroll_into_view_if_needed()
         keep(Image.open(io.BytesIO(answer.screenshot())), PICTURES / "written.png")
 
