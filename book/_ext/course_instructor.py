@@ -76,7 +76,6 @@ class Screen(SphinxDirective):
             alt=self.options["alt"],
             width=f"{width}px",
             height=f"{height}px",
-            loading="lazy",
             classes=[shown] if shown else [],
         )
 

@@ -18,6 +18,8 @@ from course_lib.grading.results import ResultStore
 from course_lib.grading.standing import standings
 from course_lib.grading.variant import parse, vary
 
+LISTED = 24
+
 
 def kills(
     slug: str | None,
@@ -97,8 +99,10 @@ def audit(folder: Path | None) -> None:
         group = [item for item in found if item.kind == kind]
         if group:
             console.print(f"[red]✗[/] [bold]{kind}[/] ({len(group)}). {remedy}", soft_wrap=True)
-        for item in group:
+        for item in group[:LISTED]:
             console.print(f"    {escape(item.where)}: {escape(item.text)}", soft_wrap=True)
+        if len(group) > LISTED:
+            console.print(f"    and {len(group) - LISTED} more")
     if problems or found:
         raise CommandError(
             f"{len(problems)} things are wrong with the results in {room.results}, and {len(found)} differ between "

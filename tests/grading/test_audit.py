@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from course_lib.commands import ATTENTION, DONE
+from course_lib.commands import ATTENTION, DONE, inspect
 from course_lib.grading import keys
 from course_lib.grading.audit import BY_HAND, MISSING, STALE, Difference, agreement
 from course_lib.grading.results import ResultStore
@@ -120,6 +120,17 @@ def test_a_new_rubric_makes_every_score_out_of_date(graded: Made, monkeypatch: p
     found = agreement(graded.room, SPEC).differences
     assert {item.kind for item in found} == {STALE} and len(found) == 8
     assert "the assignment's rubric or solution" in found[0].text
+
+
+def test_of_many_differences_the_first_are_named_and_the_rest_counted(
+    course: Course, graded: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inspect, "LISTED", 3)
+    for student in graded.plans:
+        set_score(graded, student, CELL, auto_score=0.25)
+    code, said = course("audit", "--class", graded.room.folder)
+    assert code == ATTENTION and f"{BY_HAND} (8)" in said and "and 5 more" in said
+    assert sum(f"{student}/{SLUG}: " in said for student in graded.plans) == 3
 
 
 def test_what_is_handed_in_and_not_graded_is_missing(course: Course, handed_in: Made) -> None:
