@@ -8,7 +8,7 @@ export OMP_NUM_THREADS ?= 1
 export PYTHONHASHSEED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help course setup book serve release grade formgrader doctor test check soak bench clean
+.PHONY: help course setup hub hub-setup book serve release grade formgrader doctor test check soak bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -25,6 +25,16 @@ setup: .venv/.ready node_modules/.ready ## make .venv from the pinned requiremen
 node_modules/.ready: package.json package-lock.json
 	@command -v npm >/dev/null || { echo "npm is needed to typeset the book's mathematics: install node and npm (Debian: apt-get install nodejs npm)"; exit 1; }
 	npm ci --silent --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+hub-setup: setup .venv/.hub deploy/jupyterhub/node_modules/.ready ## add what a JupyterHub needs to .venv, and its proxy
+
+.venv/.hub: .venv/.ready deploy/jupyterhub/requirements.txt
+	$(PIP) install -q -c constraints.txt -r deploy/jupyterhub/requirements.txt
+	@touch $@
+
+deploy/jupyterhub/node_modules/.ready: deploy/jupyterhub/package.json deploy/jupyterhub/package-lock.json
+	cd deploy/jupyterhub && npm ci --silent --ignore-scripts --no-audit --no-fund
 	@touch $@
 
 course: setup ## render the book, release, grade a sample class, show where everything is
@@ -44,6 +54,10 @@ release: setup ## write exercises/ anew from solutions/
 formgrader: setup ## open nbgrader's formgrader on the class in $COURSE_CLASS (default class/)
 	$(BIN)/jupyter lab --no-browser --ServerApp.root_dir="$$(dirname "$$(realpath -m "$${COURSE_CLASS:-class}")")"
 
+hub: hub-setup ## start a JupyterHub to try the course with, on this machine
+	@$(BIN)/course release --all
+	$(BIN)/jupyterhub -f deploy/jupyterhub/trial_config.py
+
 doctor: setup ## which protections of the grading sandbox work here
 	$(BIN)/course doctor
 
@@ -55,7 +69,7 @@ check: setup ## lint, types, import rules, fast tests: under two minutes
 	$(BIN)/course release --all --check
 	$(BIN)/pytest -q -m "not slow and not soak" -n 2 --ignore=tests/grading/hostile --ignore=tests/assignments/test_every_assignment.py
 
-test: setup ## every test, ending with pytest's closing line
+test: setup hub-setup ## every test, ending with pytest's closing line
 	tools/system-packages bubblewrap chromium postgresql
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -64,12 +78,12 @@ test: setup ## every test, ending with pytest's closing line
 	$(BIN)/python -m tools.book build || echo "the book does not build; the tests say why"
 	$(BIN)/pytest -m "not soak" -n 2 --dist loadfile
 
-soak: setup ## the same tests with larger counts and more seeds, and the long ones
+soak: setup hub-setup ## the same tests with larger counts and more seeds, and the long ones
 	tools/system-packages bubblewrap chromium postgresql
 	COURSE_SOAK=1 $(BIN)/pytest -n 2 --dist loadfile
 
 bench: setup ## run the benchmarks that the README and the book quote
 	$(BIN)/python -m benchmarks
 
-clean: ## remove what the build made; class/ stays
-	rm -rf build node_modules .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis
+clean: ## remove what the build made; class/ and hub/ stay
+	rm -rf build node_modules deploy/jupyterhub/node_modules .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -26,6 +26,13 @@ c.CourseDirectory.release_directory = os.path.relpath(repository / "exercises", 
 if os.environ.get("COURSE_DB_URL"):
     c.CourseDirectory.db_url = os.environ["COURSE_DB_URL"]
 
+# On a hub, students fetch and hand in through nbgrader's exchange, where the course has a name.
+if os.environ.get("COURSE_EXCHANGE"):
+    c.Exchange.root = os.environ["COURSE_EXCHANGE"]
+    c.CourseDirectory.course_id = os.environ["COURSE_ID"]
+c.ExchangeFactory.release_assignment = "course_lib.grading.exchange.Release"
+c.ExchangeFactory.collect = "course_lib.grading.exchange.Collect"
+
 # What a student finds where the answer goes.
 c.ClearSolutions.code_stub = {"python": 'raise NotImplementedError("write your answer here")'}
 c.ClearSolutions.text_stub = "Write your answer here."

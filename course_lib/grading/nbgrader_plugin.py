@@ -39,7 +39,8 @@ from course_lib.grading.standing import Commit, read_commit, write_commit
 
 TAG = re.compile(r"<(?=[A-Za-z/!?])")
 ZERO_WIDTH = "\u200b"
-KEPT = {"timestamp.txt"}
+KEPT = {"timestamp.txt", "submission_secret.txt"}
+"""Files of nbgrader's own; by the second, the student who handed in finds the feedback in the exchange."""
 
 
 class GradebookError(Exception):

@@ -97,6 +97,7 @@ def test_from_an_exchange_the_latest_submission_is_taken_in_with_its_time(
         written = (new.room.submitted(student, SLUG) / "timestamp.txt").read_text()
         assert written == f"2026-03-0{number + 1} 10:00:00.250000 UTC\n"
         assert parse_utc(written.strip()) == handed_in_at(new.room, student, SLUG)
+        assert (new.room.submitted(student, SLUG) / "submission_secret.txt").read_bytes() == b"x"
 
 
 def test_an_exchange_of_several_courses_is_not_guessed_at(course: Course, new: Class, tmp_path: Path) -> None:

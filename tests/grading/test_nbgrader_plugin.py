@@ -172,14 +172,15 @@ def test_other_files_of_a_submission_go_no_further(handed_in: Made, tmp_path: Pa
     folder = room.submitted(student, SLUG)
     (folder / "link.txt").symlink_to(private)
     (folder / "torch.py").write_text("raise SystemExit")
+    (folder / "submission_secret.txt").write_text("finds the feedback in the exchange")
     (folder / "deep").mkdir()
     (folder / "deep" / "more.txt").write_text("more")
     assert write(room, student) == ""
     feedback(room, student)
     kept = {path.name for path in room.autograded(student, SLUG).rglob("*")}
     given = {path.name for path in room.feedback(student, SLUG).rglob("*")}
-    assert kept == {f"{SPEC.notebook}.ipynb", "timestamp.txt"}
-    assert given == {f"{SPEC.notebook}.html", "timestamp.txt"}
+    assert kept == {f"{SPEC.notebook}.ipynb", "timestamp.txt", "submission_secret.txt"}
+    assert given == {f"{SPEC.notebook}.html", "timestamp.txt", "submission_secret.txt"}
 
 
 def test_html_in_a_written_answer_is_text_for_whoever_reads_it(handed_in: Made) -> None:

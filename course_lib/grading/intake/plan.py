@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -27,7 +28,10 @@ from course_lib.grading.standing import LATE_MARK, handed_in_at
 EARLIER = "earlier"
 """Folder in the class's folder that keeps what was replaced."""
 
-OF_NBGRADER = {"timestamp.txt", "submission_secret.txt", LATE_MARK}
+SECRET, MAX_SECRET = "submission_secret.txt", 1024
+"""By this file of a submission, and its bytes, nbgrader finds the feedback for it in the exchange."""
+
+OF_NBGRADER = {"timestamp.txt", SECRET, LATE_MARK}
 
 
 class State(Enum):
@@ -135,6 +139,8 @@ def apply(plan: Plan, source: Source, classroom: Classroom, spec: Assignment, *,
             fresh.mkdir(parents=True)
             _write(fresh / f"{spec.notebook}.ipynb", source.read(item.entry))
             _write_time(fresh, item.time)
+            if plan.kind == "exchange":
+                _write_secret(fresh, item.entry, source)
             if item.late:
                 _write(fresh / LATE_MARK, b"late; the system that it comes from says so, and not when it came\n")
             if folder.exists():
@@ -254,6 +260,13 @@ def _time_in_list(student: str, members: Members, kind: Kind) -> datetime | None
 def _write_time(folder: Path, time: datetime | None) -> None:
     if time is not None:
         _write(folder / "timestamp.txt", f"{time:%Y-%m-%d %H:%M:%S.%f} UTC\n".encode())
+
+
+def _write_secret(folder: Path, entry: Entry, source: Source) -> None:
+    beside = Entry((*entry.parts[:-1], SECRET))
+    with contextlib.suppress(EntryError):  # without it, the feedback goes another way
+        if beside in source.entries:
+            _write(folder / SECRET, source.read(beside)[:MAX_SECRET])
 
 
 def _write(path: Path, data: bytes) -> None:
