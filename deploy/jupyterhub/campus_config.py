@@ -31,6 +31,7 @@ if missing or grader not in {user.pw_name for user in pwd.getpwall()}:
         else f"This machine has no account {grader}: useradd -r -m {grader} makes it."
     )
 hub.make_folders(owner=grader)
+hub.folder.chmod(0o755)  # whatever root's umask is
 
 
 class CampusAuthenticator(PAMAuthenticator):

@@ -87,7 +87,7 @@ class Hub:
                 folder.mkdir()
                 folder.chmod(rights)  # mkdir's own mode passes through the umask
                 if owner is not None and folder is not self.state:
-                    shutil.chown(folder, owner, owner)
+                    shutil.chown(folder, user=owner)
 
     def configure(self, c: Any, *, settings_of_grader: list[Path], account: str = "", home: Path | None = None) -> None:
         """Set up a hub, all but who may log in and how servers are started.

@@ -84,13 +84,13 @@ def _address(server: subprocess.Popen[bytes], log: Path) -> str:
 
 
 class Notebook:
-    """An open notebook: its cells are named by a part of their source."""
+    """An open notebook: its cells are named by a part of their source, and a step may take ``timeout`` milliseconds."""
 
-    def __init__(self, page: Page, address: str) -> None:
-        self.page = page
+    def __init__(self, page: Page, address: str, *, timeout: int = 60_000) -> None:
+        self.page, self.timeout = page, timeout
         page.goto(address)
-        expect(page.locator(".jp-NotebookPanel")).to_be_visible(timeout=60_000)
-        expect(page.locator("#jp-main-statusbar")).to_contain_text("| Idle", timeout=60_000)
+        expect(page.locator(".jp-NotebookPanel")).to_be_visible(timeout=self.timeout)
+        expect(page.locator("#jp-main-statusbar")).to_contain_text("| Idle", timeout=self.timeout)
 
     def cell(self, source: str) -> Locator:
         """The code cell whose source holds this."""
@@ -107,4 +107,4 @@ class Notebook:
         cell.scroll_into_view_if_needed()
         cell.locator(".cm-content").click()
         self.page.keyboard.press("Shift+Enter")
-        expect(cell.locator(".jp-InputPrompt").first).to_have_text(re.compile(r"\[\d+\]"), timeout=60_000)
+        expect(cell.locator(".jp-InputPrompt").first).to_have_text(re.compile(r"\[\d+\]"), timeout=self.timeout)

@@ -27,6 +27,8 @@ from tests.check.jupyterlab import SETTINGS
 
 CONFIG = ROOT / "deploy" / "jupyterhub" / "trial_config.py"
 START_SECONDS = 300
+LONG = 300_000
+"""Milliseconds that a step may take on a machine that is busy; each takes seconds."""
 PORTS = 4
 
 
@@ -48,6 +50,7 @@ class RunningHub:
     def user(self, browser: Browser, name: str) -> Iterator[Page]:
         """A browser of somebody's own, in which that person has just logged in."""
         context = browser.new_context(viewport={"width": 1280, "height": 900})
+        context.set_default_timeout(LONG)
         try:
             page = context.new_page()
             watch(page)
@@ -94,7 +97,7 @@ def running_hub(folder: Path) -> Iterator[RunningHub]:
 
 def open_lab(page: Page) -> None:
     """Wait until the server of whoever has just logged in shows JupyterLab."""
-    expect(page.locator("#jp-main-dock-panel")).to_be_visible(timeout=START_SECONDS * 1000)
+    expect(page.locator("#jp-main-dock-panel")).to_be_visible(timeout=LONG)
 
 
 def _write_lab_settings(home: Path) -> None:
@@ -121,7 +124,7 @@ def _free_ports() -> int:
 def _wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(URLError, OSError), urlopen(address, timeout=10):
+        with contextlib.suppress(URLError, OSError), urlopen(address, timeout=60):
             return
         time.sleep(0.2)
     raise RuntimeError(f"the hub did not start: {log.read_text()[-3000:]}")
