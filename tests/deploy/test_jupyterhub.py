@@ -22,7 +22,7 @@ from tests.browser import launch_browser
 from tests.check.jupyterlab import Notebook
 from tests.deploy.running import LONG, RunningHub, open_lab, running_hub
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.soak, pytest.mark.timeout(1800)]
 
 SLUG = "04-attention-layer"
 EXERCISE = "scaled_dot_product_attention"
@@ -67,7 +67,7 @@ def test_an_assignment_goes_out_comes_in_and_its_feedback_reaches_the_one_who_wr
         press(grader, "generate-feedback")
         press(grader, "release-feedback")
         page = read_feedback(ada, hub)
-        assert f"{POINTS:g} of {POINTS:g} points" in page and EXERCISE in page
+        assert "Feedback for ada" in page and f"{POINTS:g} of {SPEC.points:g} points" in page
 
         scores = standings(Classroom(hub.folder / "class"), SLUG)
         assert set(scores) == {"ada"}
@@ -141,7 +141,7 @@ def autograde(grader: Page, hub: RunningHub, student: str) -> None:
 def read_feedback(student: Page, hub: RunningHub) -> str:
     """Fetch the feedback and open it; gives the page's text."""
     assignments(student)
-    with student.expect_response(lambda reply: reply.url.endswith("/assignments/fetch_feedback"), timeout=LONG):
+    with student.expect_response(lambda reply: "/assignments/fetch_feedback" in reply.url, timeout=LONG):
         button(student, "submitted", "Fetch Feedback").click(timeout=LONG)
     (page,) = (hub.home("ada") / SLUG / "feedback").glob("*/*.html")
     student.goto(f"{hub.address}/user/ada/files/{page.relative_to(hub.home('ada'))}")
