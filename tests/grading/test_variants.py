@@ -375,3 +375,15 @@ def test_each_is_graded_with_the_constants_of_their_group_and_regraded_when_that
     assert code == DONE and "1 of 3 students change: 1 get more" in said
     assert standings(room, SLUG)["cleo"].score == automatic
     assert course("audit", "--class", room.folder)[0] == DONE
+
+
+def test_collect_says_whose_notebook_it_is_before_it_is_taken_in(
+    course: Course, room: Classroom, tmp_path: Path
+) -> None:
+    for student in ("ada", "bob"):
+        path = tmp_path / "download" / f"{student}.ipynb"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(solved(room, "A")))
+    words = ("collect", SLUG, path.parent, "--class", room.folder, "--new-students", "--dry-run")
+    code, said = course(*words)
+    assert code == DONE and f"bob: {WRONG_NOTEBOOK}: it is that of group A" in said and "ada: " not in said
