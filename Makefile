@@ -8,7 +8,7 @@ export OMP_NUM_THREADS ?= 1
 export PYTHONHASHSEED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help course setup hub hub-setup book serve release grade formgrader doctor test check soak bench clean
+.PHONY: help course setup hub hub-setup book pdf serve release grade formgrader doctor test check soak bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -44,6 +44,11 @@ course: setup ## render the book, release, grade a sample class, show where ever
 
 book: setup ## render the book into build/book
 	$(BIN)/python -m tools.book build
+
+pdf: setup ## the whole book, to be printed, as build/book.pdf
+	tools/system-packages chromium
+	$(BIN)/python -m tools.book build
+	$(BIN)/python -m tools.pdf
 
 serve: setup ## render the book and open it at a local address
 	$(BIN)/python -m tools.book serve

@@ -141,9 +141,16 @@ const courseStudy = (() => {
     question.replaceChildren(form);
   }
 
+  /** The letter of the right choice, for a page that is printed. */
+  function findLetter(question) {
+    const choices = [...question.querySelectorAll(".quiz-choice")];
+    return "ABCDEFGH"[choices.findIndex((choice) => choice.dataset.right === "true")];
+  }
+
   for (const quiz of document.querySelectorAll(".quiz")) {
     const chapter = quiz.dataset.chapter;
     const questions = [...quiz.querySelectorAll(".quiz-question")];
+    const letters = questions.map((question, index) => `${index + 1} ${findLetter(question)}`);
     const score = make("p", { class: "quiz-score", role: "status" });
     const changed = () => {
       const answers = load().quiz[chapter] ?? {};
@@ -153,7 +160,7 @@ const courseStudy = (() => {
       score.textContent = courseStudy.keeps() ? said : `${said} This browser will forget it with the page.`;
     };
     for (const question of questions) enliven(question, chapter, changed);
-    quiz.append(score);
+    quiz.append(score, make("p", { class: "quiz-answers" }, `Right answers: ${letters.join(", ")}.`));
     changed();
   }
 })();
