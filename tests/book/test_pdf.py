@@ -20,6 +20,7 @@ pytestmark = pytest.mark.slow
 
 CHAPTER = "book/04-attention-layer/chapter"
 SHORT = [("", ["book/index"]), ("Chapters", [CHAPTER]), ("To look things up", ["book/glossary"])]
+WAIT = 300_000  # milliseconds
 PAPER = 658  # CSS pixels between the margins of A4
 
 
@@ -136,7 +137,6 @@ def test_the_chapter_stands_in_it_without_source_of_formulas_and_without_control
     words = " ".join(text.split())
     assert "This chapter builds the layer that gives each word a vector for this sentence" in words
     assert "All words at once" in words
-    assert "In this copy" not in words
     for source in (r"\frac", r"\sqrt", r"\mathrm", "$$"):
         assert source not in text
     for control in ("Show code cell source", "Download the chapter", "Check\n", "Start\n"):
@@ -204,6 +204,7 @@ def test_a_page_is_printed_in_light_colours_with_answers_and_nothing_to_press(
 ) -> None:
     context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="dark")
     page = context.new_page()
+    page.set_default_timeout(WAIT)
     page.goto(f"file://{built_book}/{CHAPTER}.html", wait_until="networkidle")
     page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
     page.evaluate("addEventListener('beforeprint', () => { window.seen = document.documentElement.dataset.theme; })")
@@ -225,6 +226,7 @@ def test_a_page_is_printed_in_light_colours_with_answers_and_nothing_to_press(
 def test_nothing_on_a_printed_page_is_wider_than_the_paper(browser: Browser, built_book: Path, name: str) -> None:
     context = browser.new_context(viewport={"width": PAPER, "height": 900})
     page = context.new_page()
+    page.set_default_timeout(WAIT)
     page.goto(f"file://{built_book}/{name}.html", wait_until="networkidle")
     page.emulate_media(media="print")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
