@@ -19,7 +19,7 @@ import re
 import string
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
@@ -293,6 +293,32 @@ def list_styles(page: Element, folder: Path) -> list[str]:
     ]
 
 
+def make_cover(folder: Path, styles: Iterable[str], heads: list[str]) -> Element:
+    """The document with its cover and the page about the copy, before its contents and the book's pages.
+
+    Args:
+        folder: the rendered book.
+        styles: style sheets, as paths from there.
+        heads: rules for the running heads.
+    """
+    settings = yaml.safe_load((book.ROOT / "_config.yml").read_text(encoding="utf-8"))
+    missing = [read_page(folder / f"{name}.html").xpath("//article//h1")[0] for name in LEFT_OUT]
+    links = [*((folder / path).resolve().as_uri() for path in styles), (HERE / "pdf.css").as_uri()]
+    head = [f'<link rel="stylesheet" href="{link}">' for link in links]
+    head.append(f"<style>{' '.join(heads)}</style>")
+    head.append(f'<script src="{(folder / "_static" / "print.js").resolve().as_uri()}"></script>')
+    text = string.Template((HERE / "pdf.html").read_text(encoding="utf-8")).substitute(
+        title=markup.escape(settings["title"]),
+        author=markup.escape(settings["author"]),
+        rights=markup.escape(settings["copyright"]),
+        version=__version__,
+        logo=(folder / "_static" / "logo.svg").resolve().as_uri(),
+        missing=markup.escape(", ".join(f"“{title.text.strip()}”" for title in missing)),
+        head="\n".join(head),
+    )
+    return html.document_fromstring(text)
+
+
 def assemble(folder: Path, parts: Parts) -> tuple[Element, list[Entry]]:
     """Join rendered pages to one document.
 
@@ -306,7 +332,6 @@ def assemble(folder: Path, parts: Parts) -> tuple[Element, list[Entry]]:
     Raises:
         PdfError: if a page is not rendered.
     """
-    settings = yaml.safe_load((book.ROOT / "_config.yml").read_text(encoding="utf-8"))
     pages = {page for _, names in parts for page in names}
     entries, articles, answers, heads = [], [], [], []
     styles: dict[str, None] = {}
@@ -330,23 +355,7 @@ def assemble(folder: Path, parts: Parts) -> tuple[Element, list[Entry]]:
         last, closing = gather_answers(answers)
         entries.append(Entry("", "", [last]))
         articles.append(closing)
-    missing = [read_page(folder / f"{name}.html").xpath("//article//h1")[0] for name in LEFT_OUT]
-    titles = [f"“{title.text.strip()}”" for title in missing]
-    links = [(folder / path).resolve().as_uri() for path in styles] + [(HERE / "pdf.css").as_uri()]
-    template = string.Template((HERE / "pdf.html").read_text(encoding="utf-8"))
-    head = "".join(f'<link rel="stylesheet" href="{link}">\n' for link in links)
-    script = f'<script src="{(folder / "_static" / "print.js").resolve().as_uri()}"></script>'
-    document = html.document_fromstring(
-        template.substitute(
-            title=markup.escape(settings["title"]),
-            author=markup.escape(settings["author"]),
-            rights=markup.escape(settings["copyright"]),
-            version=__version__,
-            logo=(folder / "_static" / "logo.svg").resolve().as_uri(),
-            missing=markup.escape(", ".join(titles)),
-            styles=f"{head}<style>{' '.join(heads)}</style>{script}",
-        )
-    )
+    document = make_cover(folder, styles, heads)
     contents = document.get_element_by_id("contents")
     about = Entry("About this copy", ABOUT)
     entries[0].children.insert(0, about)

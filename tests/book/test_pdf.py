@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,15 +103,20 @@ def check_links(reader: PdfReader) -> int:
     return inside
 
 
+def squeeze(text: str) -> str:
+    """The letters of a text without its spaces, joined letters taken apart."""
+    return "".join(unicodedata.normalize("NFKC", text).split())
+
+
 def check_contents(made: Printed) -> None:
     """Bookmarks are the contents, each on a page that has its title, with the number that the contents print."""
     bookmarks = list_bookmarks(made.reader)
     assert [(depth, title) for depth, title, _ in bookmarks] == list_entries(made.entries)
     assert [page for _, _, page in bookmarks] == sorted(page for _, _, page in bookmarks)
-    texts = ["".join(page.extract_text().split()) for page in made.reader.pages]
+    texts = [squeeze(page.extract_text()) for page in made.reader.pages]
     first = next(page for _, title, page in bookmarks if title == "About this copy")
     lines = [
-        "".join(line.split())
+        squeeze(line)
         for page in made.reader.pages[1 : first - 1]
         for line in page.extract_text(extraction_mode="layout").splitlines()
     ]
@@ -118,7 +124,7 @@ def check_contents(made: Printed) -> None:
     for _, title, page in bookmarks:
         if title in captions:
             continue
-        words = "".join(title.split())
+        words = squeeze(title)
         assert words.rpartition("·")[2] in texts[page - 1]
         assert f"{words}{page}" in lines
 
