@@ -182,6 +182,17 @@ def voice_formulas(article: Element) -> None:
             drawn.set("aria-label", source)
 
 
+def place_targets(article: Element) -> None:
+    """Let links to a section lead to its heading: the section itself may begin at the foot of the page before."""
+    for heading in select(article, "h1 h2 h3 h4"):
+        section = heading.getparent()
+        for target in [element for element in heading.itersiblings(preceding=True) if element.tag == "span"]:
+            target.tail = None
+            heading.insert(0, target)
+        if section.tag == "section" and "id" not in heading.attrib and section.get("id"):
+            heading.set("id", section.attrib.pop("id"))
+
+
 def bare(element: Element, tag: str) -> Element:
     """The element with another tag and without its attributes."""
     element.tag = tag
@@ -233,6 +244,7 @@ def adapt(article: Element, page: str, pages: set[str], folder: Path) -> list[El
     for element in select(article, GONE):
         element.drop_tree()
     rename(article, page, pages, folder)
+    place_targets(article)
     voice_formulas(article)
     answers = print_quiz(article, page)
     print_cards(article)
@@ -252,8 +264,7 @@ def list_sections(article: Element, page: str) -> Entry:
         entry.title = f"{number[1]} · {entry.title}"
         title.addprevious(make(f'<p class="print-number">Chapter {number[1]}</p>'))
     for heading in sections:
-        target = heading.get("id") or heading.getparent().get("id")
-        entry.children.append(Entry(" ".join(heading.text_content().split()), target))
+        entry.children.append(Entry(" ".join(heading.text_content().split()), heading.get("id")))
     return entry
 
 
