@@ -14,6 +14,7 @@ from tools import transcripts
 
 pytestmark = pytest.mark.slow
 PAGE = "book/instructor/index.html"
+PATIENCE = 120_000  # ms: a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +29,7 @@ def test_each_picture_is_there_once_with_words_and_large_enough_to_read(
     browser: Browser, built_book: Path, width: int, mode: str
 ) -> None:
     page = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=mode).new_page()  # type: ignore[arg-type]
+    page.set_default_timeout(PATIENCE)
     traffic = watch(page)
     with serve(built_book) as address:
         page.goto(f"{address}/{PAGE}", wait_until="networkidle")
@@ -51,6 +53,7 @@ def test_each_picture_is_there_once_with_words_and_large_enough_to_read(
 def test_the_page_says_what_the_commands_said(browser: Browser, built_book: Path) -> None:
     said = json.loads(transcripts.KEPT.read_text(encoding="utf-8"))["said"]
     page = browser.new_page()
+    page.set_default_timeout(PATIENCE)
     page.goto((built_book / PAGE).as_uri())
     shown = [block.inner_text().strip() for block in page.locator(".course-terminal pre").all()]
     text = page.locator("article").inner_text()
