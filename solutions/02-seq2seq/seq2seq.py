@@ -805,7 +805,7 @@ Put the pieces together and train. Encoder and decoder are made for you; you wri
   clipped to 1, is good enough. That takes about ten seconds, longer on a busy computer; you have two minutes.
 
 The weights are measured on new sentences: how many next words they get right when the right words before are given
-(90 % are asked for; a sound training gets 94 % or more), the BLEU of their greedy translations (70 is asked for; a
+(92 % are asked for; a sound training gets 94 % or more), the BLEU of their greedy translations (75 is asked for; a
 sound training gets 80 or more), and whether padding was left out of the loss.
 
 <details><summary>A question to start with</summary>
