@@ -86,7 +86,7 @@ class Hub:
             if not folder.exists():
                 folder.mkdir()
                 folder.chmod(rights)  # mkdir's own mode passes through the umask
-                if owner is not None and folder is not self.state:
+                if owner is not None and folder != self.state:
                     shutil.chown(folder, user=owner)
 
     def configure(self, c: Any, *, settings_of_grader: list[Path], account: str = "", home: Path | None = None) -> None:
