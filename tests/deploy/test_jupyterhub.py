@@ -22,7 +22,7 @@ from tests.browser import launch_browser
 from tests.check.jupyterlab import Notebook
 from tests.deploy.running import LONG, RunningHub, open_lab, running_hub
 
-pytestmark = [pytest.mark.slow, pytest.mark.soak, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 SLUG = "04-attention-layer"
 EXERCISE = "scaled_dot_product_attention"
