@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
+import gc
 import os
 import sys
 from contextlib import closing
@@ -407,6 +409,7 @@ def audit(folder: ClassFolder = None) -> None:
 
 def main() -> None:
     """Run the command line; what goes wrong is one sentence and an exit code."""
+    atexit.register(gc.freeze)  # or Python looks through all that was imported before it ends, for a second
     try:
         app()
     except Exception as error:

@@ -10,7 +10,9 @@ It ends with its input, and with the process that started it.
 
 from __future__ import annotations
 
+import atexit
 import ctypes
+import gc
 import json
 import os
 import signal
@@ -101,6 +103,8 @@ def serve(folder: str, slug: str, parent: str) -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != int(parent):
             return
+    gc.freeze()  # what is imported stays, and need not be looked through again and again
+    atexit.register(gc.freeze)
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print is no answer
 
