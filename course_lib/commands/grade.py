@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -158,7 +157,6 @@ class Running:
             for variant in {own.full_name: own for own in self.specs.values()}.values():
                 if variant.variant is None or variant.variant.group:
                     prepare(variant)  # while the runner starts
-            gc.freeze()  # what is there by now stays, and need not be looked through again and again
             try:
                 launcher = sandbox.launcher()
             except SandboxMissing as error:

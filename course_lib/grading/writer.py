@@ -103,8 +103,7 @@ def serve(folder: str, slug: str, parent: str) -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != int(parent):
             return
-    gc.freeze()  # what is imported stays, and need not be looked through again and again
-    atexit.register(gc.freeze)
+    atexit.register(gc.freeze)  # or Python looks through all that was imported before it ends, for a second
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print is no answer
 

@@ -60,7 +60,7 @@ def _memory(rng: np.random.Generator) -> list[Probe]:
     """A small case, whose largest tensor is noted by the process itself, and one for which the kernel decides.
 
     The table of the second has 2.7 million weights: 20 MiB, or 10 MiB in float32, and dense attention holds two
-    at once. In parts the right answers of the tests need 1 to 6 MiB. Scores of up to 50 leave half precision too
+    at once. In parts the right answers of the tests need less than 7 MiB. Scores of up to 50 leave half precision too
     coarse for a smaller table to help.
     """
     small = attention_inputs(rng, n=46, m=55, head_dim=3, d_value=2)
