@@ -81,14 +81,22 @@ class Misconception:
 
 @dataclass(frozen=True, kw_only=True)
 class Constant:
-    """A number of an exercise that each variant of the assignment draws for itself: the default of an argument.
+    """A number of an exercise that each variant of the assignment draws for itself.
+
+    Usually the default of an argument. With ``code`` and ``reference`` it is a number within the solution.
 
     Attributes:
-        argument: of the exercise's object; a keyword, written ``argument: float = 0.5`` in its cell.
-        plain: the default in the assignment without variants.
-        choices: what variants draw from; far enough apart that the rubric tells one from another.
-        line: the rubric line that asks without the argument, so that another default loses it.
+        argument: of the exercise's object; a keyword, written ``argument: float = 0.5`` in its cell. With ``code`` only
+            a name.
+        plain: its value in the assignment without variants.
+        choices: what variants draw from; far enough apart that the rubric tells one from another. Each is a known
+            mistake of the others, so few are better than many.
+        line: the rubric line that another value loses; it asks without the argument.
         worked: numbers in the exercise's text that are worked out from it: each gives the text for a value.
+        code: pieces of the solution that hold it: how the plain solution writes each, and how a variant does.
+        wording: how the plain text, rubric or known mistakes say it, and how a variant does.
+        reference: the right object for a value, where it is no argument of the exercise's ``reference``.
+        everywhere: whether the number means this constant wherever the exercise writes it.
     """
 
     argument: str
@@ -96,6 +104,15 @@ class Constant:
     choices: Sequence[float]
     line: str
     worked: Sequence[Callable[[float], str]] = ()
+    code: Sequence[tuple[str, Callable[[float], str]]] = ()
+    wording: Sequence[tuple[str, Callable[[float], str]]] = ()
+    reference: Callable[[float], Callable[..., Any]] | None = None
+    everywhere: bool = False
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return self.argument.replace("_", " ") if self.code else self.argument
 
 
 @dataclass(frozen=True)

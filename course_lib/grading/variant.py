@@ -16,6 +16,8 @@ from typing import Any
 from course_lib.grading.spec import Assignment, Constant, Exercise, Misconception, SpecError, Variant, assignment
 
 WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}")
+SOLVED = "### BEGIN SOLUTION"
+NUMBER = r"-?\d+(?:\.\d*)?(?:e-?\d+)?"
 
 
 def parse(text: str) -> Variant:
@@ -84,18 +86,35 @@ def rewrite(spec: Assignment, cells: Sequence[Any]) -> None:
 def _rewrite_exercise(spec: Assignment, exercise: Exercise, cells: Sequence[Any]) -> None:
     assert spec.variant is not None
     constants = constants_of(spec, exercise, spec.variant)
-    text = "\n".join(cell["source"] for cell in cells)
+    text, answer = "\n".join(cell["source"] for cell in cells), cells[-1]["source"]
     for constant, _ in constants.values():
-        wanted = [_default(constant, constant.plain), *(write(constant.plain) for write in constant.worked)]
-        if missing := [words for words in wanted if text.count(words) != 1]:
-            raise SpecError(f"{spec.slug}.{exercise.name} must hold {missing[0]!r} once, for its variants change it")
+        wanted = [write(constant.plain) for write in constant.worked]
+        missing = [words for words in wanted if words not in text]
+        if SOLVED in answer:
+            missing += [code for code, _ in constant.code if answer.count(code) != 1]
+        if not constant.code and len(_default_of(constant).findall(answer)) != 1:
+            missing.append(_default(constant, constant.plain))
+        if missing:
+            raise SpecError(f"{spec.slug}.{exercise.name} must hold {missing[0]!r}, for its variants change it")
     put = _put(constants)
     for cell in cells:
         cell["source"] = put(cell["source"])
+    task = [cell for cell in cells if cell["cell_type"] == "markdown"][-1]
+    task["source"] = _announced(task["source"], constants)
+
+
+def _announced(text: str, constants: Mapping[str, tuple[Constant, float]]) -> str:
+    """An exercise's text that says at the end of its task, before the help, which constants this notebook has."""
+    items = [
+        f"{constant.name} = {value:g}" if constant.code else f"`{argument}` = {value:g} where nothing else is said"
+        for argument, (constant, value) in constants.items()
+    ]
+    task, help_begins, help_for_it = text.partition("\n<details>")
+    return f"{task.rstrip()}\n\n**In this notebook:** {'; '.join(items)}.\n{help_begins}{help_for_it}"
 
 
 def _varied(spec: Assignment, exercise: Exercise, variant: Variant) -> Exercise:
-    """The exercise with the variant's constants as defaults of its reference and in the sources of its mistakes."""
+    """The exercise with the variant's constants in its reference, its rubric and the sources of its mistakes."""
     constants = constants_of(spec, exercise, variant)
     if not constants:
         return exercise
@@ -109,30 +128,35 @@ def _varied(spec: Assignment, exercise: Exercise, variant: Variant) -> Exercise:
         )
         for mistake in exercise.misconceptions
     ]
-    defaults = {argument: value for argument, (_, value) in constants.items()}
+    reference = exercise.reference
+    for argument, (constant, value) in constants.items():
+        reference = constant.reference(value) if constant.reference else partial(reference, **{argument: value})
     return replace(
         exercise,
-        reference=partial(exercise.reference, **defaults),
-        misconceptions=[*known, *_values_of_others(spec, exercise, variant)],
+        reference=reference,
+        lines=[replace(line, text=put(line.text)) for line in exercise.lines],
+        misconceptions=[*known, *_other_values(spec, exercise, variant)],
     )
 
 
-def _values_of_others(spec: Assignment, exercise: Exercise, variant: Variant) -> Iterator[Misconception]:
-    """To have copied the value of the assignment without variants, or of another group of the class."""
+def _other_values(spec: Assignment, exercise: Exercise, variant: Variant) -> Iterator[Misconception]:
+    """To have another value: that of the assignment without variants, of another group of the class, or of any."""
     for argument, (constant, value) in constants_of(spec, exercise, variant).items():
-        found = {"no_group": constant.plain}
-        found |= {f"group_{other.group}": _drawn(spec, exercise, constant, other) for other in variant.others}
+        found = [("of_no_group", constant.plain)]
+        found += [(f"of_group_{other.group}", _drawn(spec, exercise, constant, other)) for other in variant.others]
+        found += [(f"is_{choice:g}", choice) for choice in constant.choices]
         seen = {value}
-        for whose, theirs in found.items():
+        for whose, theirs in found:
             if theirs in seen:
                 continue
             seen.add(theirs)
+            edits = [(new(value), old if theirs == constant.plain else new(theirs)) for old, new in constant.code]
+            name = constant.name
             yield Misconception(
-                name=f"{argument}_of_{whose}",
-                says=f"Your default for {argument} is {theirs:g}, as in another group's notebook; in yours it is "
-                f"{value:g}.",
+                name=f"{argument}_{whose}",
+                says=f"This is the answer for {name} {theirs:g}; your notebook says {name} {value:g}.",
                 line=constant.line,
-                edits=[(_default(constant, value), _default(constant, theirs))],
+                edits=edits or [(_default(constant, value), _default(constant, theirs))],
             )
 
 
@@ -143,17 +167,42 @@ def _drawn(spec: Assignment, exercise: Exercise, constant: Constant, variant: Va
 
 
 def _default(constant: Constant, value: float) -> str:
-    return f"{constant.argument}: float = {value!r}"
+    return f"{constant.argument}: {type(constant.plain).__name__} = {value!r}"
+
+
+def _default_of(constant: Constant) -> re.Pattern[str]:
+    """A default of the argument in a signature, annotated or not, with what stands before the number in a group."""
+    return re.compile(rf"(?<!\w)({constant.argument}(?:: (?:int|float) = |=))({NUMBER})(?![\w.])")
 
 
 def _put(constants: Mapping[str, tuple[Constant, float]]) -> Callable[[str], str]:
-    """Replaces constants in a text by their values in a variant: each as code and as people write it."""
+    """Replaces constants in a text by their values in a variant: as code, in numbers and in words."""
     new: dict[str, str] = {}
     for constant, value in constants.values():
-        new |= {f"{constant.plain:g}": f"{value:g}", repr(constant.plain): repr(value)}
+        if constant.everywhere:
+            new |= {f"{constant.plain:g}": f"{value:g}", repr(constant.plain): repr(value)}
         new |= {write(constant.plain): write(value) for write in constant.worked}
-    if not new:
-        return str
-    longest_first = "|".join(re.escape(old) for old in sorted(new, key=len, reverse=True))
-    pattern = re.compile(rf"(?<![\w.])(?:{longest_first})(?!\w|\.\d)")
-    return lambda text: pattern.sub(lambda match: new[match[0]], text)
+        new |= {plain: write(value) for plain, write in (*constant.code, *constant.wording)}
+    longest_first = "|".join(_as_a_whole(old) for old in sorted(new, key=len, reverse=True))
+
+    def put(text: str) -> str:
+        if new:
+            text = re.sub(longest_first, lambda match: new[match[0]], text)
+        for constant, value in constants.values():
+            text = _put_default(text, constant, value)
+        return text
+
+    return put
+
+
+def _put_default(text: str, constant: Constant, value: float) -> str:
+    return _default_of(constant).sub(
+        lambda match: match[1] + repr(value) if float(match[2]) == constant.plain else match[0], text
+    )
+
+
+def _as_a_whole(words: str) -> str:
+    """A pattern for words that are no part of a longer word or number."""
+    before = r"(?<![\w.])" if re.match(r"\w", words) else ""
+    after = r"(?!\w|\.\d)" if re.search(r"\w$", words) else ""
+    return before + re.escape(words) + after

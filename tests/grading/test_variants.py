@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
@@ -55,8 +57,8 @@ def recorded(spec: Assignment, name: str, folder: Path) -> bytes:
 # What is drawn
 
 
-def test_exercises_of_two_assignments_have_constants() -> None:
-    assert len({slug for slug, _ in VARIED}) >= 2
+def test_every_assignment_has_an_exercise_with_constants() -> None:
+    assert {slug for slug, _ in VARIED} == set(assignments())
 
 
 @every_varied
@@ -66,8 +68,8 @@ def test_group_and_seed_decide_cases_and_constants_and_nothing_else_does(slug: s
     assert recorded(vary(spec, parse("A/2027")), name, tmp_path) == first
     others = [recorded(other, name, tmp_path) for other in (spec, vary(spec, B), vary(spec, parse("A/2028")))]
     assert len({first, *others}) == 4
-    drawn = {str(constants(slug, name, Variant("A", str(seed)))) for seed in range(12)}
-    assert len(drawn) > 3
+    drawn = {str(constants(slug, name, Variant("A", str(seed)))) for seed in range(40)}
+    assert len(drawn) >= min(4, len(spec.exercise(name).constants[0].choices))
 
 
 @every_varied
@@ -106,14 +108,29 @@ def test_a_variant_that_is_not_written_so_is_refused(text: str) -> None:
 
 
 @every_varied
-def test_only_text_and_stub_of_its_exercise_differ_from_the_assignment(slug: str, name: str) -> None:
+def test_only_texts_and_stubs_of_varied_exercises_differ_from_the_assignment(slug: str, name: str) -> None:
     spec = assignment(slug)
     plain, varied = released(slug, spec.notebook), handed_out(vary(spec, A))
     changed = [new for old, new in zip(plain.cells, varied.cells, strict=True) if old.source != new.source]
-    stub = next(cell for cell in changed if is_answer(cell))
-    assert grade_id(stub) == name and len(changed) == 2 and changed[0].cell_type == "markdown"
-    for argument, value in constants(slug, name, A).items():
-        assert f"{argument}: float = {value!r}" in stub.source
+    belonging = [cell for cell in changed if cell.cell_type == "markdown"]
+    stubs = [cell for cell in changed if is_answer(cell)]
+    own = [cell for cell in belonging if announced(cell)]
+    assert len(own) == len(spec_varied := [e for e in spec.exercises if e.constants]) and len(changed) <= 2 * len(own)
+    assert {grade_id(cell) for cell in stubs} <= {exercise.name for exercise in spec_varied}
+    assert belonging == own and set(map(id, changed)) == set(map(id, [*own, *stubs]))
+    says = "\n".join(cell.source for cell in own)
+    for constant in spec.exercise(name).constants:
+        value = constants(slug, name, A)[constant.argument]
+        assert f"{constant.name} = {value:g}." in says or f"`{constant.argument}` = {value:g} where" in says
+        if not constant.code:
+            stub = next(cell for cell in stubs if grade_id(cell) == name)
+            assert f"{constant.argument}: {type(constant.plain).__name__} = {value!r}" in stub.source
+
+
+def announced(cell: NotebookNode) -> bool:
+    """Whether the text says its constants once, before the help."""
+    task, _, help_for_it = cell.source.partition("<details>")
+    return task.count("**In this notebook:**") == 1 and "In this notebook" not in help_for_it
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -132,11 +149,53 @@ def test_the_loss_in_the_example_is_that_of_the_smoothing(seed: int) -> None:
     drawn = constants(slug, "label_smoothed_cross_entropy", variant)
     text = "\n".join(cell.source for cell in handed_out(vary(assignment(slug), variant)).cells)
     logits = torch.tensor([[[math.log(1 / 4), math.log(3 / 4)]]], dtype=torch.float64)
-    loss = label_smoothed_cross_entropy(logits, torch.tensor([[1]]), **drawn)
+    loss = label_smoothed_cross_entropy(logits, torch.tensor([[1]]), smoothing=drawn["smoothing"])
     assert f"\\tfrac14 = {loss.item():.3f}$" in text and f"$\\varepsilon = {drawn['smoothing']:g}$" in text
 
 
+def numbers(slug: str, variant: Variant, pattern: str) -> list[float]:
+    """The numbers in a variant's text, where a pattern with groups finds them."""
+    text = "\n".join(cell.source for cell in handed_out(vary(assignment(slug), variant)).cells)
+    return [float(group) for match in re.finditer(pattern, text) for group in match.groups()]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_worked_numbers_of_the_texts_are_what_the_reference_gives(seed: int) -> None:
+    variant = Variant("A", str(seed))
+
+    def reference(slug: str, name: str) -> Callable[..., Any]:
+        return vary(assignment(slug), variant).exercise(name).reference
+
+    counts = torch.tensor([[2.0, 1, 0, 0], [0, 1, 1, 0], [0, 3, 0, 0]])
+    weighed = reference("01-sequences", "tf_idf")(counts)
+    shown = numbers("01-sequences", variant, r"\| \$\[([\d.]+), 0, 0, 0\]\$ \|\n.*\$\[0, 0, ([\d.]+), 0\]\$ \|\n")
+    assert shown == [pytest.approx(float(weighed[0, 0]), abs=6e-4), pytest.approx(float(weighed[1, 2]), abs=6e-4)]
+
+    found, sure, possible = torch.zeros(3, 2, 3, dtype=torch.bool)
+    found[0, 0], found[1, 2], sure[0, 0], sure[1, 1], possible[1, 2] = True, True, True, True, True
+    rate = reference("03-rnn-attention", "alignment_error_rate")(found, sure, possible)
+    assert numbers("03-rnn-attention", variant, r"\$1 - .* = ([\d.]+)\$\.\n") == [pytest.approx(rate, abs=6e-4)]
+
+    tables = torch.tensor([[[[0.0, 1], [1, 0]]], [[[0, 1], [0, 1]]]])[None]  # (1, num_layers, 1, 2, 2)
+    rollout = reference("08-vit", "attention_rollout")(tables)
+    entry = r" ([\d.]+) "
+    shown = numbers("08-vit", variant, rf"\$R = .* \\begin{{bmatrix}}{entry}&{entry}\\\\{entry}&{entry}\\end")
+    assert shown == pytest.approx(rollout.flatten().tolist())
+
+    prediction, target = torch.tensor([0, 1, 1, 0]), torch.tensor([0, 0, 1, 0])
+    logits = torch.nn.functional.one_hot(prediction).float().T[None, :, None]  # (1, num_classes, 1, 4)
+    scores = reference("09-unet", "dice_score")(logits, target[None, None])
+    shown = numbers("09-unet", variant, r"class 0 has \$.* = ([\d.]+)\$,\nclass 1 has \$.* = ([\d.]+)\$\.")
+    assert shown == pytest.approx(scores.tolist(), abs=6e-4)
+
+
 # What the rubric tells apart
+
+
+def values(slug: str, name: str, variant: Variant | None) -> list[float]:
+    if variant is not None:
+        return list(constants(slug, name, variant).values())
+    return [constant.plain for constant in assignment(slug).exercise(name).constants]
 
 
 @every_varied
@@ -146,25 +205,43 @@ def test_with_the_constant_of_another_group_an_answer_loses_its_line_and_is_told
     drawn = draw(own, own.exercise(name), seed=b"any")
     assert judge_source(own, drawn, answers(own.full_name)[name]).earned == own.exercise(name).points
     lines = {constant.line for constant in spec.exercise(name).constants}
-    for copied, whose in ((spec, "no_group"), (vary(spec, B), "group_B"), (vary(spec, C), "group_C")):
-        result = judge_source(own, drawn, answers(copied.full_name)[name])
+    for variant, whose in ((None, "no_group"), (B, "group_B"), (C, "group_C")):
+        (theirs,), (mine,) = values(slug, name, variant), values(slug, name, A)
+        if theirs == mine or (variant == C and theirs in values(slug, name, B)):
+            continue
+        result = judge_source(own, drawn, answers(vary(spec, variant or Variant("")).full_name)[name])
         lost = {line.line.name: line.mistake for line in result.lines if not line.earned}
         assert lines <= set(lost)
         assert all(mistake is not None and mistake.endswith(f"_of_{whose}") for mistake in lost.values())
         says = [m.says for m in own.exercise(name).misconceptions if m.name in lost.values()]
-        assert all("as in another group's notebook; in yours it is" in text for text in says)
+        assert says and all(re.search(rf"answer for .* {theirs:g}; your notebook says .* {mine:g}\.$", s) for s in says)
+
+
+@every_varied
+def test_the_check_in_a_notebook_names_the_constant_of_any_group(slug: str, name: str) -> None:
+    spec = assignment(slug)
+    own = vary(spec, A)  # released alone, before any other group's
+    public = public_cases(replace(own, exercises=[own.exercise(name)]))[name]
+    (mine,) = values(slug, name, A)
+    other = next(v for v in (Variant("Z", str(seed)) for seed in range(99)) if values(slug, name, v) != [mine])
+    (theirs,) = values(slug, name, other)
+    result = judge_source(own, public, answers(vary(spec, other).full_name)[name])
+    said = {public.mistakes[line.mistake].says for line in result.lines if not line.earned and line.mistake}
+    assert any(re.search(rf"answer for .* {theirs:g}; your notebook says .* {mine:g}\.$", text) for text in said)
 
 
 @every_varied
 def test_the_kill_table_of_a_varied_exercise_holds_for_each_group_of_a_class(slug: str, name: str) -> None:
+    changed_code = any(constant.code for constant in assignment(slug).exercise(name).constants)
     for variant in (IN_CLASS, replace(B, others=(A, C))):
-        table = kill_table(vary(assignment(slug), variant), exercises=[name], with_mutants=variant is IN_CLASS)
+        with_mutants = changed_code and variant is IN_CLASS
+        table = kill_table(vary(assignment(slug), variant), exercises=[name], with_mutants=with_mutants)
         assert table.holds
-        assert {k.name for k in table.exercises[0].misconceptions if k.name.endswith(("_of_no_group", "_of_group_C"))}
+        assert [k for k in table.exercises[0].misconceptions if k.name.endswith("_of_no_group")]
 
 
 def test_the_kill_table_of_a_variant_holds() -> None:
-    table = kill_table(vary(SPEC, A), seeds=[PUBLIC_SEED])
+    table = kill_table(vary(SPEC, A), seeds=[PUBLIC_SEED], exercises=["causal_mask", NAME])
     assert table.holds and table.title == f"{SPEC.title}, variant A/2027"
 
 
@@ -363,7 +440,8 @@ def test_each_is_graded_with_the_constants_of_their_group_and_regraded_when_that
     scores = {student: standing.score for student, standing in standings(room, SLUG).items()}
     assert scores == {"ada": automatic, "bob": automatic - lost, "cleo": 0.0}
     autograded = (room.autograded("bob", SLUG) / f"{SPEC.notebook}.ipynb").read_text()
-    assert "as in another group's notebook" in autograded.replace("&#x27;", "'").replace("&#39;", "'")
+    base, copied_base = (constants(SLUG, NAME, variant)["base"] for variant in (B, A))
+    assert f"This is the answer for base {copied_base:g}; your notebook says base {base:g}." in autograded
     bob = next(entry for entry in overview(room, SPEC).entries if entry.person.student == "bob")
     assert bob.result is not None and bob.result.exercise(NAME).lines[0].mistake == "base_of_group_A"  # type: ignore[union-attr]
 

@@ -196,8 +196,9 @@ sinusoidal_positions = Exercise(
         Constant(
             argument="base",
             plain=10000.0,
-            choices=[float(base) for base in range(2000, 30500, 500)],
+            choices=[1000.0 * thousands for thousands in (2, 3, 4, 5, 6, 8, 15, 20, 25, 30)],
             line="values",
+            everywhere=True,
             worked=[_row(1, "| 1 | 0.841 | 0.540 |"), _row(2, "| 2 | 0.909 | −0.416 |")],
         )
     ],

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from course_lib.check.probe import Probe
-from course_lib.grading.spec import Exercise, Line, Misconception, random_state, random_tensor
+from course_lib.grading.spec import Constant, Exercise, Line, Misconception, random_state, random_tensor
 from course_lib.grading.specs._generative_models_latent import DECODE, LIBRARY_KL, SIZES
 from course_lib.models import generative as reference
 
@@ -210,5 +210,8 @@ vae = Exercise(
             line="gradients",
             edits=[(Z, "z = reparameterize(mean, log_variance, noise).detach()")],
         ),
+    ],
+    constants=[
+        Constant(argument="sigma", plain=1.0, choices=[0.25, 0.5, 0.75, 1.25, 1.5, 2.0, 2.5], line="loss"),
     ],
 )

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from course_lib.check.probe import Probe
-from course_lib.grading.spec import Exercise, Line, Misconception
+from course_lib.grading.spec import Constant, Exercise, Line, Misconception
 from course_lib.grading.specs._cases import spread_logits
 from course_lib.models import decoding as reference
 
@@ -33,6 +33,14 @@ def _logits(
         return probes
 
     return cases
+
+
+def _overflowing(rng: np.random.Generator) -> list[Probe]:
+    """Logits whose exponentials are no numbers any more."""
+    draw = _logits("temperature_softmax", "temperature", ((2, 4), 0.4), scale=1000.0)
+    while (probes := draw(rng))[0].args[0].max() < 400:
+        pass
+    return probes
 
 
 REFUSE_TEMPERATURE = """    if temperature <= 0:
@@ -59,7 +67,7 @@ temperature_softmax = Exercise(
             points=0.5,
             cases=lambda rng: [
                 *_logits("temperature_softmax", "temperature", ((3, 5), 1.6), ruled_out=True)(rng),
-                *_logits("temperature_softmax", "temperature", ((2, 4), 0.4), scale=1000.0)(rng),
+                *_overflowing(rng),
             ],
         ),
         Line(
@@ -139,6 +147,9 @@ temperature_softmax = Exercise(
             line="refused",
             edits=[("temperature <= 0", "temperature < 0")],
         ),
+    ],
+    constants=[
+        Constant(argument="temperature", plain=1.0, choices=[0.4, 0.6, 0.8, 1.2, 1.5, 1.8, 2.0, 3.0], line="output")
     ],
 )
 

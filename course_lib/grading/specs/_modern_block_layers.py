@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from course_lib.check.probe import Probe
-from course_lib.grading.spec import Exercise, Line, Misconception, random_state, random_tensor
+from course_lib.grading.spec import Constant, Exercise, Line, Misconception, random_state, random_tensor
 from course_lib.grading.specs._cases import LIBRARY_HEADS, random_mask
 from course_lib.models import modern as reference
 
@@ -168,6 +168,7 @@ rms_norm = Exercise(
             edits=[(ROOT, f"{ROOT}.detach()")],
         ),
     ],
+    constants=[Constant(argument="eps", plain=1e-5, choices=[5e-5, 1e-4, 2e-4, 4e-4, 8e-4], line="eps")],
 )
 
 

@@ -9,7 +9,7 @@ import torch
 
 from course_lib.check.probe import Probe
 from course_lib.check.values import Code
-from course_lib.grading.spec import Exercise, Line, Misconception, random_tensor
+from course_lib.grading.spec import Constant, Exercise, Line, Misconception, random_tensor
 from course_lib.models import flow as reference
 
 
@@ -434,6 +434,17 @@ COVARIANCE = "covariance = t * std**2 - (1 - t)"
 VARIANCE = "variance = t**2 * std**2 + (1 - t) ** 2"
 VELOCITY = "return mean + covariance / variance * (x - t * mean)"
 
+
+def _velocity_from_noise(std_of_noise: float) -> Callable[..., torch.Tensor]:
+    """The velocity from noise of another width: in units of that width the noise is the usual one."""
+
+    def velocity(x: torch.Tensor, t: torch.Tensor, *, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
+        unit = std_of_noise
+        return unit * reference.gaussian_velocity(x / unit, t, mean=mean / unit, std=std / unit)
+
+    return velocity
+
+
 gaussian_velocity = Exercise(
     name="gaussian_velocity",
     reference=reference.gaussian_velocity,
@@ -517,5 +528,29 @@ gaussian_velocity = Exercise(
             line="velocities",
             edits=[(VELOCITY, "return -(mean + covariance / variance * (x - t * mean))")],
         ),
+    ],
+    constants=[
+        Constant(
+            argument="standard_deviation_of_the_noise",
+            plain=1,
+            choices=[0.5, 1.5, 2, 2.5, 3, 4],
+            line="velocities",
+            reference=_velocity_from_noise,
+            code=[
+                ("- (1 - t)", lambda s: f"- {s**2:g} * (1 - t)"),
+                ("+ (1 - t)", lambda s: f"+ {s**2:g} * (1 - t)"),
+            ],
+            wording=[
+                (
+                    "noise has mean 0 and standard deviation 1",
+                    lambda s: f"noise has mean 0 and standard deviation {s:g}",
+                ),
+                ("= (1 - t)² +", lambda s: f"= {s**2:g} (1 - t)² +"),
+                ("tend to -1", lambda s: f"tend to {-(s**2):g}"),
+                ("noise N(0, 1)", lambda s: f"noise N(0, {s:g}²)"),
+                ("subtract 1 - t.", lambda s: f"subtract {s**2:g} (1 - t)."),
+                ("(1 - t) x_0 is (1 - t)²", lambda s: f"(1 - t) x_0 is {s**2:g} (1 - t)²"),
+            ],
+        )
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from course_lib import metrics
 from course_lib.check.probe import Probe
 from course_lib.check.properties import Property
-from course_lib.grading.spec import Cases, Exercise, Line, Misconception, random_state, random_tensor
+from course_lib.grading.spec import Cases, Constant, Exercise, Line, Misconception, random_state, random_tensor
 from course_lib.models import recurrent_attention as reference
 
 BANNED = ("F.scaled_dot_product_attention", "MultiheadAttention")
@@ -286,6 +287,18 @@ AGREED = "agreed = (alignment & sure).sum() + (alignment & may_be).sum()"
 LINKS = "links = alignment.sum() + sure.sum()"
 RATE = "return 1 - (agreed / links).item()"
 
+
+def _weighted_error_rate(weight: float) -> Callable[[torch.Tensor, torch.Tensor, torch.Tensor], float]:
+    """The rate in which each sure link counts ``weight`` times, above and below the line."""
+
+    def rate(alignment: torch.Tensor, sure: torch.Tensor, possible: torch.Tensor) -> float:
+        missed = weight * int((sure & ~alignment).sum()) + int((alignment & ~(sure | possible)).sum())
+        links = int(alignment.sum()) + weight * int(sure.sum())
+        return missed / links if links else 0.0
+
+    return rate
+
+
 alignment_error_rate = Exercise(
     name="alignment_error_rate",
     reference=metrics.alignment_error_rate,
@@ -385,6 +398,41 @@ alignment_error_rate = Exercise(
             line="few_links",
             edits=[("return 0.0", "return 1.0")],
         ),
+    ],
+    constants=[
+        Constant(
+            argument="weight_of_a_sure_link",
+            plain=1,
+            choices=[2, 3, 4, 5, 6, 8],
+            line="output",
+            reference=_weighted_error_rate,
+            code=[
+                ("agreed = (alignment & sure)", lambda w: f"agreed = {w} * (alignment & sure)"),
+                (" + sure.", lambda w: f" + {w} * sure."),
+            ],
+            wording=[
+                (
+                    r"\frac{|A \cap S| + |A \cap P|}{|A| + |S|}",
+                    lambda w: rf"\frac{{{w}\,|A \cap S| + |A \cap P|}}{{|A| + {w}\,|S|}}",
+                ),
+                (
+                    r"\frac{1 + 2}{2 + 2} = 0.25",
+                    lambda w: rf"\frac{{{w} \cdot 1 + 2}}{{2 + {w} \cdot 2}} = {1 - (w + 2) / (2 + 2 * w):.3f}",
+                ),
+                ("number of (found and sure)", lambda w: f"{w} · number of (found and sure)"),
+                ("number of found + number of sure", lambda w: f"number of found + {w} · number of sure"),
+                (
+                    "counts twice above, as sure and as possible",
+                    lambda w: f"counts {w + 1} times above, {w} times as sure and once as possible",
+                ),
+                ("counts twice, once as sure", lambda w: f"counts {w + 1} times, {w} times as sure"),
+                ("divide by |A| + |S|.", lambda w: f"divide by |A| + {w} |S|."),
+                (
+                    "You count the sure links that were found, once;",
+                    lambda w: f"You count the sure links that were found, {w} times;",
+                ),
+            ],
+        )
     ],
 )
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from course_lib.check.probe import Probe
-from course_lib.grading.spec import Exercise, Line, Misconception
+from course_lib.grading.spec import Constant, Exercise, Line, Misconception
 from course_lib.metrics import corpus_bleu as reference
 
 WORDS = ("a", "cat", "dog", "sees", "the", "house", "old", "green", "in", "and", "sleeps", "small")
@@ -234,5 +234,14 @@ corpus_bleu = Exercise(
                 (PRECISIONS, "precisions = [(matches[n] + 1) / (totals[n] + 1) for n in range(max_order)]"),
             ],
         ),
+    ],
+    constants=[
+        Constant(
+            argument="max_order",
+            plain=4,
+            choices=[2, 3, 5],
+            line="precisions",
+            wording=[("of four precisions", lambda orders: f"of {orders} precisions")],
+        )
     ],
 )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 import torch
 
 from course_lib.check.probe import Probe
-from course_lib.grading.spec import Exercise, Line, Misconception, random_tensor
+from course_lib.grading.spec import Constant, Exercise, Line, Misconception, random_tensor
 from course_lib.models import text as reference
 
 
@@ -242,6 +243,11 @@ LOGARITHM = "(num_documents / document_frequency).log()"
 FREQUENCY = "(counts > 0).sum(dim=0)"
 GUARD = "    idf = torch.where(document_frequency > 0, idf, 0.0)\n"
 
+
+def _tf_idf_to_base(base: float) -> Callable[[torch.Tensor], torch.Tensor]:
+    return lambda counts: reference.tf_idf(counts) / math.log(base)
+
+
 tf_idf = Exercise(
     name="tf_idf",
     reference=reference.tf_idf,
@@ -359,6 +365,27 @@ tf_idf = Exercise(
             line="in_no_document",
             edits=[(GUARD, "")],
         ),
+    ],
+    constants=[
+        Constant(
+            argument="base",
+            plain=math.e,
+            choices=[3, 4, 5, 6, 7, 8],
+            line="output",
+            reference=_tf_idf_to_base,
+            worked=[
+                lambda base: f"$[{2 * math.log(3, base):.3f}, 0, 0, 0]$",
+                lambda base: f"$[0, 0, {math.log(3, base):.3f}, 0]$",
+                lambda base: f"{math.log(base, 2):.3f} or {math.log(base, 10):.3f}:*",
+            ],
+            code=[(").log()", lambda base: f").log().div(math.log({base}))")],
+            wording=[
+                ("the logarithm is the natural one", lambda base: f"the logarithm is to base {base}"),
+                (r"\ln\frac{N}", lambda base: rf"\log_{base}\frac{{N}}"),
+                ("ln(N / df)", lambda base: f"log_{base}(N / df)"),
+                ("take the natural one", lambda base: f"take the one to base {base}"),
+            ],
+        )
     ],
 )
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from course_lib.check.probe import Probe
-from course_lib.grading.spec import Exercise, Line, Misconception, random_state, random_tensor
+from course_lib.grading.spec import Constant, Exercise, Line, Misconception, random_state, random_tensor
 from course_lib.models import transformer as reference
 
 BANNED = (
@@ -166,6 +166,7 @@ layer_norm = Exercise(
             edits=[(ROOT, f"{ROOT}.detach()")],
         ),
     ],
+    constants=[Constant(argument="eps", plain=1e-5, choices=[5e-5, 1e-4, 2e-4, 4e-4, 8e-4], line="eps")],
 )
 
 

@@ -9,7 +9,7 @@ import torch
 
 from course_lib import metrics
 from course_lib.check.probe import Probe
-from course_lib.grading.spec import Exercise, Line, Misconception, random_tensor
+from course_lib.grading.spec import Constant, Exercise, Line, Misconception, random_tensor
 from course_lib.models import unet as reference
 
 IGNORE = -1
@@ -257,6 +257,21 @@ ARGMAX = "predicted = logits.argmax(dim=1)"
 DICE = "scores[number] = 2 * (p & t).sum() / pixels"
 ONES = "scores = torch.ones(logits.shape[1])"
 
+
+def _weighted_dice(weight: float) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """Dice in which a pixel that was not found costs ``weight`` times what a wrong one costs."""
+
+    def dice(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        classes = torch.arange(logits.shape[1])[:, None, None, None]
+        found, true = logits.argmax(dim=1) == classes, target == classes  # (num_classes, batch, height, width)
+        counts = ((found & true), (found & ~true), (~found & true))
+        right, wrong, missed = (each.sum(dim=(1, 2, 3)).to(logits) for each in counts)
+        whole = (1 + weight) * right + wrong + weight * missed
+        return torch.where(whole > 0, (1 + weight) * right / whole, 1.0)
+
+    return dice
+
+
 dice_score = Exercise(
     name="dice_score",
     reference=metrics.dice_score,
@@ -362,6 +377,33 @@ dice_score = Exercise(
             line="nowhere",
             edits=[("if pixels > 0:", "if t.sum() > 0:")],
         ),
+    ],
+    constants=[
+        Constant(
+            argument="weight_of_the_true_pixels",
+            plain=1,
+            choices=[2, 3, 4, 5, 6, 8],
+            line="output",
+            reference=_weighted_dice,
+            code=[("2 * (", lambda w: f"{1 + w} * ("), (" + t.sum(", lambda w: f" + {w} * t.sum(")],
+            wording=[
+                (r"\frac{2\,|P \cap T|}{|P| + |T|}", lambda w: rf"\frac{{{1 + w}\,|P \cap T|}}{{|P| + {w}\,|T|}}"),
+                (
+                    r"2 \cdot 2 / (2 + 3) = 0.8",
+                    lambda w: rf"{1 + w} \cdot 2 / (2 + {w} \cdot 3) = {(1 + w) * 2 / (2 + 3 * w):.3f}",
+                ),
+                (
+                    r"2 \cdot 1 / (2 + 1) = 0.667",
+                    lambda w: rf"{1 + w} \cdot 1 / (2 + {w} \cdot 1) = {(1 + w) / (2 + w):.3f}",
+                ),
+                ("2 · number of pixels in both", lambda w: f"{1 + w} · number of pixels in both"),
+                ("number in p + number in t", lambda w: f"number in p + {w} · number in t"),
+                ("2 |P ∩ T| / (|P| + |T|)", lambda w: f"{1 + w} |P ∩ T| / (|P| + {w} |T|)"),
+                ("twice", lambda w: f"{1 + w} times"),
+                ("half of what", lambda w: f"1/{1 + w} of what"),
+                ("2 * common", lambda w: f"{1 + w} * common"),
+            ],
+        )
     ],
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 
 from course_lib.check.probe import Probe
 from course_lib.check.properties import Property
-from course_lib.grading.spec import Exercise, Line, Misconception, random_state, random_tensor
+from course_lib.grading.spec import Constant, Exercise, Line, Misconception, random_state, random_tensor
 from course_lib.grading.specs._cases import LIBRARY_ATTENTION
 from course_lib.models import vit as reference
 
@@ -235,6 +236,37 @@ def _tables(*shapes: tuple[int, int, int, int]) -> Callable[[np.random.Generator
 
 STEP = "rollout = (layer + identity) / 2 @ rollout"
 
+
+def _rollout_with_share(share: float) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Rollout in which the share of each vector that is itself is not one half."""
+
+    def rollout(weights: torch.Tensor) -> torch.Tensor:
+        identity = torch.eye(weights.shape[-1], dtype=weights.dtype)
+        mixing = torch.lerp(weights.mean(dim=2), identity, share)  # (batch, num_layers, length, length)
+        return functools.reduce(lambda before, table: table @ before, mixing.unbind(dim=1))
+
+    return rollout
+
+
+def _matrix(*entries: float) -> str:
+    """A table of 2 × 2 as the text writes it."""
+    a, b, c, d = (f"{entry:g}".replace("0.", ".") for entry in entries)
+    return rf"\begin{{bmatrix}} {a} & {b} \\ {c} & {d} \end{{bmatrix}}"
+
+
+def _first_table(share: float) -> str:
+    return rf"$\hat A_1 = {_matrix(share, 1 - share, 1 - share, share)}$"
+
+
+def _second_table(share: float) -> str:
+    return rf"$\hat A_2 = {_matrix(share, 1 - share, 0, 1)}$"
+
+
+def _rollout_of_both(share: float) -> str:
+    diagonal = share**2 + (1 - share) ** 2
+    return rf"$R = \hat A_2 \hat A_1 = {_matrix(diagonal, 1 - diagonal, 1 - share, share)}$"
+
+
 attention_rollout = Exercise(
     name="attention_rollout",
     reference=reference.attention_rollout,
@@ -358,6 +390,42 @@ attention_rollout = Exercise(
             line="one_block",
             edits=[("    return rollout", "    return rollout.mT")],
         ),
+    ],
+    constants=[
+        Constant(
+            argument="share_of_the_residual_connection",
+            plain=0.5,
+            choices=[0.1, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8],
+            line="one_block",
+            reference=_rollout_with_share,
+            worked=[_first_table, _second_table, _rollout_of_both],
+            code=[("(layer + identity) / 2", lambda s: f"({1 - s:g} * layer + {s:g} * identity)")],
+            wording=[
+                ("half of each vector is", lambda s: f"the share {s:g} of each vector is"),
+                (r"\tfrac12\, \bar A_\ell + \tfrac12\, I", lambda s: rf"{1 - s:g}\, \bar A_\ell + {s:g}\, I"),
+                ("(mean of its heads + identity) / 2", lambda s: f"{1 - s:g} · mean of its heads + {s:g} · identity"),
+                (
+                    "average the heads, and halve the sum with",
+                    lambda s: f"average the heads, weigh them by {1 - s:g}, and add {s:g} times",
+                ),
+                ("half of it the identity", lambda s: f"the share {s:g} of it the identity"),
+                (
+                    "add the identity and halve.",
+                    lambda s: f"add {s:g} times the identity to {1 - s:g} times the table.",
+                ),
+                (
+                    "add the identity and do not halve",
+                    lambda s: f"add the identity without the weights {1 - s:g} and {s:g}",
+                ),
+                ("the sum of both is halved, so mind the brackets", lambda s: f"the weights are {1 - s:g} and {s:g}"),
+                ("each block's sum is halved", lambda s: f"each block has the weights {1 - s:g} and {s:g}"),
+                (
+                    "(weights.mean(dim=(1, 2)) + identity) / 2",
+                    lambda s: f"{1 - s:g} * weights.mean(dim=(1, 2)) + {s:g} * identity",
+                ),
+                ("(rollout + identity) / 2", lambda s: f"{1 - s:g} * rollout + {s:g} * identity"),
+            ],
+        )
     ],
 )
 
