@@ -150,6 +150,10 @@ def sample_class(
     ] = None,
     hostile: Annotated[bool, typer.Option("--hostile", help="One of them hands in an endless loop.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Remove an earlier sample class with all its grades.")] = False,
+    groups: Annotated[
+        str | None,
+        typer.Option(metavar="A/1,B/2", help="Groups with a variant each, as `course release --variant` names them."),
+    ] = None,
 ) -> None:
     """Write submissions of made-up students: right, blank, wrong in every known way, crashed, late, broken.
 
@@ -158,7 +162,7 @@ def sample_class(
     """
     from course_lib.commands import sample
 
-    sample.sample_class(slug, size=size, seed=seed, into=into, hostile=hostile, fresh=fresh)
+    sample.sample_class(slug, size=size, seed=seed, into=into, hostile=hostile, fresh=fresh, groups=groups)
 
 
 @app.command(rich_help_panel=PREPARE)

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import textwrap
 import zipfile
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -37,6 +38,12 @@ ROUND = {
     "audit": ["audit"],
 }
 """The commands in their order, each by the name under which the page asks for it."""
+GROUPS = {
+    "release-a": ["release", SLUG, "--variant", "A/2027", "--class", "groups"],
+    "release-b": ["release", SLUG, "--variant", "B/2027", "--class", "groups"],
+    "grade-groups": ["grade", SLUG, "--class", "groups"],
+}
+"""The same for a class with two groups, in which one student is written down in the wrong one."""
 
 GRADING = [
     "cli.py",
@@ -72,25 +79,42 @@ def refresh() -> bool:
     said = run_round()
     KEPT.parent.mkdir(exist_ok=True)
     part = KEPT.with_suffix(".part")
-    text = json.dumps({"key": key(), "round": list(ROUND), "said": said}, indent=1, ensure_ascii=False)
+    text = json.dumps({"key": key(), "round": [*ROUND, *GROUPS], "said": said}, indent=1, ensure_ascii=False)
     part.write_text(text + "\n", encoding="utf-8")
     part.replace(KEPT)
     return True
 
 
 def run_round() -> dict[str, str]:
-    """Hand in a made-up class and grade it; what was printed, up to the first command that this machine cannot do."""
-    said: dict[str, str] = {}
+    """Hand in made-up classes and grade them; what was printed, up to the first command that this machine cannot do."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place).resolve()
         course(["sample-class", SLUG, "--into", str(folder / "made")], folder)
         pack(folder / "made", folder)
-        for name, words in ROUND.items():
-            code, printed = course(words, folder)
-            if code not in (0, 1):  # 1 says that something is left to a person, as it often is
-                break
-            said[name] = tidy(printed, folder)
+        said = said_by(ROUND, folder)
+        if len(said) == len(ROUND):
+            course(["sample-class", SLUG, "--size", "6", "--groups", "A/2027,B/2027", "--into", "groups"], folder)
+            misplace(folder / "groups" / "groups.csv")
+            said |= said_by(GROUPS, folder)
     return said
+
+
+def said_by(commands: Mapping[str, list[str]], folder: Path) -> dict[str, str]:
+    """What each command printed, up to the first that this machine cannot do."""
+    said: dict[str, str] = {}
+    for name, words in commands.items():
+        code, printed = course(words, folder)
+        if code not in (0, 1):  # 1 says that something is left to a person, as it often is
+            break
+        said[name] = tidy(printed, folder)
+    return said
+
+
+def misplace(groups: Path) -> None:
+    """Write the first student down in the other group."""
+    heading, first, *rest = groups.read_text(encoding="utf-8").splitlines()
+    student, group = first.split(",")
+    groups.write_text("\n".join([heading, f"{student},{'B' if group == 'A' else 'A'}", *rest, ""]), encoding="utf-8")
 
 
 def course(words: list[str], folder: Path) -> tuple[int, str]:

@@ -16,6 +16,7 @@ from course_lib.commands.choose import chosen, classroom
 from course_lib.grading.classroom import Classroom
 from course_lib.grading.commit import last_words
 from course_lib.grading.export import write_gradebook
+from course_lib.grading.groups import read_groups
 from course_lib.grading.overview import overview
 from course_lib.grading.pages import TEMPLATES
 from course_lib.grading.report import class_report
@@ -76,7 +77,8 @@ def export(slug: str | None, *, folder: Path | None = None, to: Path | None = No
     specs = _graded(room, slug)
     path = (to or room.folder / "gradebook.csv").resolve()
     with room.gradebook() as gradebook:
-        count = write_gradebook(gradebook, path, assignments=[spec.slug for spec in specs])
+        slugs = [spec.slug for spec in specs]
+        count = write_gradebook(gradebook, path, assignments=slugs, groups=read_groups(room).members)
     console.print(f"{count} rows in {path}", soft_wrap=True)
     return path
 

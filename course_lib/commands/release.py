@@ -6,8 +6,9 @@ from pathlib import Path
 
 from course_lib.commands import CommandError, console
 from course_lib.commands.choose import chosen, classroom
-from course_lib.grading.groups import add_variant
+from course_lib.grading.groups import add_variant, read_groups
 from course_lib.grading.release import Release, check_release, release, release_variant
+from course_lib.grading.spec import Assignment, Exercise, Variant
 from course_lib.grading.variant import constants_of, parse, vary
 
 
@@ -44,6 +45,16 @@ def run_variant(slug: str | None, text: str, *, into: Path | None = None, folder
         console.print(
             f"  variant {variant}: other public cases{''.join(f'; {item}' for item in drawn)}", soft_wrap=True
         )
+        for other in read_groups(room).variants[spec.slug]:
+            same = [e.name for e in spec.exercises if other != variant and _shares(spec, e, variant, other)]
+            if same:
+                console.print(f"  group {other.group} has the same constant in {', '.join(same)}", soft_wrap=True)
+
+
+def _shares(spec: Assignment, exercise: Exercise, one: Variant, other: Variant) -> bool:
+    """Whether two variants have drawn the same constants for an exercise."""
+    mine, theirs = (constants_of(spec, exercise, variant) for variant in (one, other))
+    return bool(mine) and mine == theirs
 
 
 def _say(outcome: Release) -> None:

@@ -4,28 +4,59 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from course_lib.commands import ENVIRONMENT, CommandError, console
+from course_lib.commands import ENVIRONMENT, USAGE, CommandError, console
 from course_lib.commands.choose import chosen, classroom
 from course_lib.grading.classroom import Classroom
+from course_lib.grading.groups import read_groups
 from course_lib.grading.places import ROOT
 from course_lib.grading.sample_class import TRUTH, make_class, same_class
 from course_lib.grading.sandbox import Warming
+from course_lib.grading.spec import Variant
 from course_lib.grading.unchanged import never_graded
+from course_lib.grading.variant import parse
 
 
 def sample_class(
-    slug: str | None, *, size: int, seed: int, into: Path | None = None, hostile: bool = False, fresh: bool = False
+    slug: str | None,
+    *,
+    size: int,
+    seed: int,
+    into: Path | None = None,
+    hostile: bool = False,
+    fresh: bool = False,
+    groups: str | None = None,
 ) -> None:
-    """Write a sample class, in the place of an earlier sample class if there is one."""
+    """Write a sample class, in the place of an earlier sample class if there is one.
+
+    Args:
+        groups: the variants of its groups, ``A/1,B/2``.
+    """
     room = classroom(into)
     specs = chosen(slug)
+    variants = _variants(groups)
     _make_room(room, fresh=fresh)
     for spec in specs:
-        if same_class(spec, room, size=size, seed=seed, hostile=hostile):
+        before = read_groups(room).variants.get(spec.slug, ())
+        if (room.folder / "submitted").exists() and before and set(before) != set(variants):
+            raise CommandError(
+                f"this sample class has the groups {', '.join(map(str, before))} for {spec.slug}; name them again "
+                "with --groups, or start anew with --fresh"
+            )
+        if same_class(spec, room, size=size, seed=seed, hostile=hostile, groups=variants):
             console.print(f"[bold]{spec.slug}[/]  {size} students, as before")
             continue
-        plans = make_class(spec.slug, room, size=size, seed=seed, hostile=hostile)
-        console.print(f"[bold]{spec.slug}[/]  {len(plans)} students in {room.folder / 'submitted'}", soft_wrap=True)
+        plans = make_class(spec.slug, room, size=size, seed=seed, hostile=hostile, groups=variants)
+        of_groups = f" of the groups {', '.join(map(str, variants))}" if variants else ""
+        console.print(
+            f"[bold]{spec.slug}[/]  {len(plans)} students{of_groups} in {room.folder / 'submitted'}", soft_wrap=True
+        )
+
+
+def _variants(groups: str | None) -> list[Variant]:
+    variants = [parse(word.strip()) for word in groups.split(",")] if groups else []
+    if len({variant.group for variant in variants}) < len(variants):
+        raise CommandError(f"--groups names a group twice: {groups}", code=USAGE)
+    return variants
 
 
 def demo(*, size: int, seed: int, jobs: int | None, unsafe_local: bool) -> None:

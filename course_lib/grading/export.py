@@ -7,7 +7,7 @@ that follows; this one quotes, and keeps a spreadsheet from taking a name for a 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,9 @@ COLUMNS = (
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def write_gradebook(gradebook: Gradebook, path: Path, *, assignments: Sequence[str] = ()) -> int:
+def write_gradebook(
+    gradebook: Gradebook, path: Path, *, assignments: Sequence[str] = (), groups: Mapping[str, str] | None = None
+) -> int:
     """Write one row for each assignment and student; return their number.
 
     The file is replaced as a whole, and begins with the mark by which spreadsheets know UTF-8.
@@ -40,14 +42,16 @@ def write_gradebook(gradebook: Gradebook, path: Path, *, assignments: Sequence[s
         gradebook: an open gradebook.
         path: of the file.
         assignments: which ones; none means all.
+        groups: the group of each student, for a last column in a class that has groups.
     """
     fresh = path.with_name(path.name + ".new")
     count = 0
     with fresh.open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(COLUMNS)
+        writer.writerow([*COLUMNS, *(["group"] if groups else [])])
         for row in rows(gradebook, assignments):
-            writer.writerow([field(row[name]) for name in COLUMNS])
+            fields = [field(row[name]) for name in COLUMNS]
+            writer.writerow([*fields, field(groups.get(row["student_id"]))] if groups else fields)
             count += 1
     fresh.replace(path)
     return count

@@ -98,6 +98,12 @@ def add_variant(classroom: Classroom, spec: Assignment, variant: Variant) -> Var
     return replace(variant, seals={variant.group: seal(classroom.secret(), spec.slug, variant)})
 
 
+def write_members(classroom: Classroom, members: Mapping[str, str]) -> None:
+    """Write who is in which group, by student."""
+    lines = [",".join(COLUMNS), *(f"{student},{group}" for student, group in sorted(members.items()))]
+    write_atomically(classroom.folder / GROUPS, ("\n".join(lines) + "\n").encode())
+
+
 def seal(secret: bytes, slug: str, variant: Variant) -> str:
     """What only this class can write into a notebook of a variant."""
     return hmac.digest(secret, f"variant\n{slug}\n{variant}".encode(), "sha256").hex()[:SEAL_DIGITS]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from course_lib.grading.classroom import Classroom
 from course_lib.grading.collect import remarks
+from course_lib.grading.groups import read_groups
 from course_lib.grading.hidden import NOTE as HIDDEN_NOTE
 from course_lib.grading.ingest import NO_GROUP, NO_MARK, WRONG_NOTEBOOK, released
 from course_lib.grading.release import grade_cells
@@ -63,6 +64,7 @@ class Entry:
         remarks: about the files.
         page: the feedback page, if it is there.
         marked_late: whether Canvas calls it late, and not when it came.
+        group: whose variant they have; "" where the assignment was not released for groups.
     """
 
     person: Person
@@ -72,6 +74,7 @@ class Entry:
     remarks: Sequence[str]
     page: Path | None
     marked_late: bool = False
+    group: str = ""
 
     @property
     def late(self) -> float:
@@ -148,6 +151,8 @@ def overview(classroom: Classroom, spec: Assignment) -> Overview:
     """Read everything there is on an assignment."""
     known, grades = people(classroom), standings(classroom, spec.slug)
     store = ResultStore(classroom.results)
+    groups = read_groups(classroom)
+    members = groups.members if spec.slug in groups.variants else {}
     entries = []
     for student in classroom.students(spec.slug):
         last = read_commit(classroom, student, spec.slug)
@@ -161,6 +166,7 @@ def overview(classroom: Classroom, spec: Assignment) -> Overview:
                 remarks(classroom.submitted(student, spec.slug), spec),
                 page if page.exists() else None,
                 marked_late(classroom, student, spec.slug),
+                members.get(student, ""),
             )
         )
     entries.sort(key=lambda entry: _plain(entry.person.name))

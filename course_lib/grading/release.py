@@ -125,11 +125,16 @@ def source_notebook(spec: Assignment) -> NotebookNode:
                 **cell.metadata["nbgrader"],
             }
     notebook = nbformat.v4.new_notebook(cells=cells, metadata=dict(NOTEBOOK_METADATA))
+    mark(spec, notebook)
+    _set_points(spec, notebook)
+    return notebook
+
+
+def mark(spec: Assignment, notebook: NotebookNode) -> None:
+    """Write into a variant's notebook of which group it is, with the group's seal."""
     if spec.variant is not None:
         group = spec.variant.group
         notebook.metadata[MARK] = {"assignment": spec.slug, "group": group, "seal": spec.variant.seals[group]}
-    _set_points(spec, notebook)
-    return notebook
 
 
 def grade_cells(spec: Assignment, notebook: NotebookNode) -> dict[str, str]:

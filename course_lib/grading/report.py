@@ -34,7 +34,7 @@ class Bin:
 def class_report(seen: Overview, folder: Path) -> str:
     """The page, for a file in ``folder``: links to feedback are relative to it."""
     spec, graded = seen.spec, seen.graded
-    groups = seen.matters()
+    groups, grouped = seen.matters(), any(entry.group for entry in seen.entries)
     unofficial = len(groups.get(UNOFFICIAL, ()))
     scores = [entry.standing.score for entry in graded if entry.standing]
     bins = histogram(scores, spec.points)
@@ -53,8 +53,15 @@ def class_report(seen: Overview, folder: Path) -> str:
             for kind, group in groups.items()
         ],
         exercises=[_exercise(exercise, graded) for exercise in spec.exercises],
-        columns=["Student", "Total", *(e.name for e in spec.exercises), *(w.name for w in spec.written)],
-        students=[_student(seen, entry, folder) for entry in seen.entries],
+        columns=[
+            "Student",
+            *["Group"] * grouped,
+            "Total",
+            *(e.name for e in spec.exercises),
+            *(w.name for w in spec.written),
+        ],
+        level_columns=2 + grouped,
+        students=[_student(seen, entry, folder, grouped=grouped) for entry in seen.entries],
         students_note=_absence(seen),
     )
 
@@ -175,9 +182,10 @@ def _person(entry: Entry, detail: str, folder: Path) -> dict[str, str]:
     return {"name": entry.person.name, "detail": detail, "link": _link(entry, folder)}
 
 
-def _student(seen: Overview, entry: Entry, folder: Path) -> dict[str, Any]:
+def _student(seen: Overview, entry: Entry, folder: Path, *, grouped: bool) -> dict[str, Any]:
     standing = entry.standing
-    cells = [_cell(standing.score if standing else None)]
+    cells = [{"text": entry.group or "–", "sort": entry.group, "weak": False}] * grouped
+    cells += [_cell(standing.score if standing else None)]
     names = [*(seen.cells[e.name] for e in seen.spec.exercises), *(w.name for w in seen.spec.written)]
     for name in names:
         grade = standing.cells.get(name) if standing else None

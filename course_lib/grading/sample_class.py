@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cache
@@ -23,12 +23,14 @@ from course_lib.check.judge import ExerciseCases, judge
 from course_lib.check.probe import execute
 from course_lib.grading.classroom import Classroom
 from course_lib.grading.draw import draw, wrong_namespace
-from course_lib.grading.ingest import released
-from course_lib.grading.release import register
+from course_lib.grading.groups import add_variant, read_groups, spec_of, write_members
+from course_lib.grading.ingest import handed_out
+from course_lib.grading.release import mark, register
 from course_lib.grading.sample_answers import HELPERS, answers_to
 from course_lib.grading.sample_names import FAMILY, GIVEN
 from course_lib.grading.solution import answers, grade_id, wrong_source
-from course_lib.grading.spec import Assignment, Exercise, assignment
+from course_lib.grading.spec import Assignment, Exercise, Variant, assignment
+from course_lib.grading.variant import find, vary
 
 TRUTH = "truth.json"
 DUE = datetime(2026, 3, 6, 18, 0, 0)
@@ -52,6 +54,7 @@ class Plan:
         hours_late: after the due date; negative where in time.
         helper: the exercise before which stands a function of the student's own, and the number of its version;
             versions differ in names only.
+        group: which variant of the assignment they were given; "" in a class without groups.
     """
 
     student: str
@@ -64,9 +67,18 @@ class Plan:
     damaged: str = ""
     hours_late: float = -20.0
     helper: tuple[str, int] = ("", 0)
+    group: str = ""
 
 
-def make_class(slug: str, classroom: Classroom, *, size: int, seed: int = 0, hostile: bool = False) -> list[Plan]:
+def make_class(
+    slug: str,
+    classroom: Classroom,
+    *,
+    size: int,
+    seed: int = 0,
+    hostile: bool = False,
+    groups: Sequence[Variant] = (),
+) -> list[Plan]:
     """Write a class: submissions, names and the due date in the gradebook, and the truth about it.
 
     Args:
@@ -75,14 +87,21 @@ def make_class(slug: str, classroom: Classroom, *, size: int, seed: int = 0, hos
         size: number of students.
         seed: decides who they are and what they wrote.
         hostile: one of them hands in an endless loop.
+        groups: the variants that are released for it; each student is in one of the groups.
+
+    Raises:
+        GroupError: a group has another variant already.
     """
     spec = assignment(slug)
-    plans = draw_plans(spec, size=size, seed=seed, hostile=hostile)
-    blank = released(slug, spec.notebook)
-    for plan in plans:
+    plans = draw_plans(spec, size=size, seed=seed, hostile=hostile, groups=groups)
+    for variant in groups:
+        add_variant(classroom, spec, variant)
+    if groups:
+        write_members(classroom, {plan.student: plan.group for plan in plans})
+    for plan, text in zip(plans, _submissions(spec, classroom, plans), strict=True):
         path = _submitted_file(classroom, spec, plan)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(submission(spec, blank, plan), encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
         handed_in = DUE + timedelta(hours=plan.hours_late)
         (path.parent / "timestamp.txt").write_text(f"{handed_in:%Y-%m-%d %H:%M:%S.%f} UTC\n")
     register(classroom, slug)
@@ -96,27 +115,41 @@ def make_class(slug: str, classroom: Classroom, *, size: int, seed: int = 0, hos
     return plans
 
 
-def same_class(spec: Assignment, classroom: Classroom, *, size: int, seed: int, hostile: bool = False) -> bool:
+def same_class(
+    spec: Assignment,
+    classroom: Classroom,
+    *,
+    size: int,
+    seed: int,
+    hostile: bool = False,
+    groups: Sequence[Variant] = (),
+) -> bool:
     """Whether the folder holds this class already."""
     try:
         truth = json.loads((classroom.folder / TRUTH).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    plans = draw_plans(spec, size=size, seed=seed, hostile=hostile)
-    recorded = truth.get(spec.slug, {})
-    blank = released(spec.slug, spec.notebook)
+    plans = draw_plans(spec, size=size, seed=seed, hostile=hostile, groups=groups)
+    recorded, known = truth.get(spec.slug, {}), read_groups(classroom)
+    if set(known.variants.get(spec.slug, ())) != set(groups):
+        return False
+    if groups and any(known.members.get(plan.student) != plan.group for plan in plans):
+        return False
     return list(recorded) == sorted(plan.student for plan in plans) and all(
         _submitted_file(classroom, spec, plan).is_file()
-        and _submitted_file(classroom, spec, plan).read_text(encoding="utf-8") == submission(spec, blank, plan)
-        for plan in plans
+        and _submitted_file(classroom, spec, plan).read_text(encoding="utf-8") == text
+        for plan, text in zip(plans, _submissions(spec, classroom, plans), strict=True)
     )
 
 
-def draw_plans(spec: Assignment, *, size: int, seed: int = 0, hostile: bool = False) -> list[Plan]:
+def draw_plans(
+    spec: Assignment, *, size: int, seed: int = 0, hostile: bool = False, groups: Sequence[Variant] = ()
+) -> list[Plan]:
     """Who is in the class, and what they wrote.
 
     The first ones are one of each kind, in an order that makes a small class useful; then follow
-    students of all abilities. Every misconception occurs where the class is large enough.
+    students of all abilities. Every misconception occurs where the class is large enough. In each group of a class
+    somebody has the constant of the next one.
     """
     rng = np.random.default_rng(seed)
     people = _people(size, rng)
@@ -150,6 +183,9 @@ def draw_plans(spec: Assignment, *, size: int, seed: int = 0, hostile: bool = Fa
         plans[place] = replace(plans[place], wrote={**plans[place].wrote, exercise: name})
     if size > len(kinds):
         _share_helper(plans, names)
+    if groups:
+        plans = [replace(plan, group=groups[number % len(groups)].group) for number, plan in enumerate(plans)]
+        _pass_constants_on(spec, plans, groups)
     return plans
 
 
@@ -179,8 +215,22 @@ def write_truth(spec: Assignment, classroom: Classroom, plans: list[Plan]) -> No
     """Record beside the class what was written and what it deserves, by assignment and student."""
     path = classroom.folder / TRUTH
     truth = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    truth[spec.slug] = {plan.student: asdict(plan) | {"points": expected_points(spec, plan)} for plan in plans}
+    known = read_groups(classroom)
+    truth[spec.slug] = {
+        plan.student: asdict(plan) | {"points": expected_points(known.spec_of(plan.student, spec), plan)}
+        for plan in plans
+    }
     path.write_text(json.dumps(truth, indent=1, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _submissions(spec: Assignment, classroom: Classroom, plans: Sequence[Plan]) -> list[str]:
+    """What each student hands in: their group's notebook, filled in."""
+    first = {plan.group: plan.student for plan in reversed(plans)}
+    specs = {group: spec_of(classroom, student, spec) for group, student in first.items()}
+    blanks = {group: handed_out(own) for group, own in specs.items()}
+    for group, blank in blanks.items():
+        mark(specs[group], blank)
+    return [submission(specs[plan.group], blanks[plan.group], plan) for plan in plans]
 
 
 def _submitted_file(classroom: Classroom, spec: Assignment, plan: Plan) -> Path:
@@ -253,7 +303,7 @@ def _misconception(exercise: Exercise, queue: list[tuple[str, str]], rng: np.ran
 
 
 def _answer(spec: Assignment, name: str, wrote: str, stub: str) -> str:
-    solved = answers(spec.slug)[name]
+    solved = answers(spec.full_name)[name]
     if wrote == BLANK:
         return stub
     if wrote == RIGHT:
@@ -269,7 +319,24 @@ def _answer(spec: Assignment, name: str, wrote: str, stub: str) -> str:
 
 def _wrong(spec: Assignment, exercise: str, misconception: str) -> str:
     found = next(m for m in spec.exercise(exercise).misconceptions if m.name == misconception)
-    return wrong_source(spec.slug, exercise, found)
+    return wrong_source(spec.full_name, exercise, found)
+
+
+def _pass_constants_on(spec: Assignment, plans: list[Plan], groups: Sequence[Variant]) -> None:
+    """In each group the last who would have solved an exercise with a constant has the next group's constant."""
+    varied = next(exercise for exercise in spec.exercises if exercise.constants).name
+    for number, variant in enumerate(groups):
+        other = groups[(number + 1) % len(groups)]
+        own = vary(spec, replace(variant, others=tuple(v for v in groups if v != variant)))
+        names = [m.name for m in own.exercise(varied).misconceptions if m.name.endswith(f"_of_group_{other.group}")]
+        solvers = [
+            place
+            for place, plan in enumerate(plans)
+            if plan.group == variant.group and plan.wrote[varied] == RIGHT and not plan.damage and place > 0
+        ]
+        if names and solvers:
+            plan = plans[solvers[-1]]
+            plans[solvers[-1]] = replace(plan, wrote={**plan.wrote, varied: names[0]})
 
 
 def _share_helper(plans: list[Plan], names: list[str]) -> None:
@@ -301,17 +368,17 @@ def _deserved(spec: Assignment, exercise: Exercise, plan: Plan) -> float:
         return 0.0
     if wrote == RIGHT:
         return exercise.points
-    return _earned(spec.slug, exercise.name, wrote)
+    return _earned(spec.full_name, exercise.name, wrote)
 
 
 @cache
-def _earned(slug: str, exercise: str, misconception: str) -> float:
-    scope = wrong_namespace(slug, exercise, misconception)
-    source = _wrong(assignment(slug), exercise, misconception)
-    return judge(_cases(slug, exercise), lambda probe: execute(probe, scope), source=source).earned
+def _earned(full_name: str, exercise: str, misconception: str) -> float:
+    scope = wrong_namespace(full_name, exercise, misconception)
+    source = _wrong(find(full_name), exercise, misconception)
+    return judge(_cases(full_name, exercise), lambda probe: execute(probe, scope), source=source).earned
 
 
 @cache
-def _cases(slug: str, exercise: str) -> ExerciseCases:
-    spec = assignment(slug)
+def _cases(full_name: str, exercise: str) -> ExerciseCases:
+    spec = find(full_name)
     return draw(spec, spec.exercise(exercise), seed=b"sample class")

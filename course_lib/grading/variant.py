@@ -154,7 +154,7 @@ def _other_values(spec: Assignment, exercise: Exercise, variant: Variant) -> Ite
             name = constant.name
             yield Misconception(
                 name=f"{argument}_{whose}",
-                says=f"This is the answer for {name} {theirs:g}; your notebook says {name} {value:g}.",
+                says=f"This is the answer for {name} {theirs:g}; the notebook of your group says {name} {value:g}.",
                 line=constant.line,
                 edits=edits or [(_default(constant, value), _default(constant, theirs))],
             )

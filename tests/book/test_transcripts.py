@@ -11,7 +11,7 @@ from course_lib.grading.intake.archive import open_source
 from course_lib.grading.intake.names import detect
 from course_lib.grading.intake.roster import with_roster
 from tools import transcripts
-from tools.transcripts import ROUND, SLUG, WIDTH, full_marks, pack, refresh, run_round, tidy
+from tools.transcripts import GROUPS, ROUND, SLUG, WIDTH, full_marks, pack, refresh, run_round, tidy
 
 STUDENTS = {"alovelace01": ("Ada", "Lovelace"), "cgauß01": ("Carl Friedrich", "Gauß")}
 
@@ -68,6 +68,26 @@ def test_the_round_ends_at_the_first_command_that_this_machine_cannot_do(
 
     monkeypatch.setattr(transcripts, "course", course)
     assert run_round() == {"doctor": "class: doctor", "due": "class: due", "collect": "class: collect"}
+
+
+def test_a_class_with_groups_follows_in_which_one_student_is_in_the_wrong_one(
+    made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    members = []
+
+    def course(words: list[str], folder: Path) -> tuple[int, str]:
+        if "--groups" in words:
+            (folder / "groups").mkdir()
+            (folder / "groups" / "groups.csv").write_text("student,group\nada,A\nbob,B\n")
+        elif words[0] == "sample-class":
+            made.rename(folder / "made")
+        elif words[-1] == "groups":
+            members.append((folder / "groups" / "groups.csv").read_text())
+        return 0, words[0]
+
+    monkeypatch.setattr(transcripts, "course", course)
+    assert list(run_round()) == [*ROUND, *GROUPS]
+    assert set(members) == {"student,group\nada,B\nbob,B\n"}
 
 
 def test_moodle_s_archive_and_worksheet_are_such_as_the_course_reads(made: Path, tmp_path: Path) -> None:

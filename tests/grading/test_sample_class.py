@@ -14,7 +14,8 @@ from course_lib.commands import CommandError
 from course_lib.commands import sample as command
 from course_lib.grading.classroom import Classroom
 from course_lib.grading.draw import draw, wrong_namespace
-from course_lib.grading.ingest import read_submission, released
+from course_lib.grading.groups import read_groups
+from course_lib.grading.ingest import MARK, read_submission, released
 from course_lib.grading.kill_table import ask_here
 from course_lib.grading.sample_class import (
     BLANK,
@@ -24,12 +25,14 @@ from course_lib.grading.sample_class import (
     TRUTH,
     draw_plans,
     expected_points,
+    make_class,
     same_class,
     submission,
 )
 from course_lib.grading.sample_names import FAMILY
 from course_lib.grading.solution import answers, wrong_source
 from course_lib.grading.spec import assignment, assignments
+from course_lib.grading.variant import parse
 from tests.grading.class_fixtures import Made
 from tests.grading.classes import SLUG, SPEC
 
@@ -112,6 +115,38 @@ def test_the_truth_lies_beside_the_class(handed_in: Made) -> None:
     assert set(truth) == set(handed_in.plans)
     for student, plan in handed_in.plans.items():
         assert truth[student]["points"] == expected_points(SPEC, plan)
+
+
+def test_in_a_class_with_groups_each_has_the_groups_notebook_and_somebody_anothers_constant(tmp_path: Path) -> None:
+    room, groups = Classroom(tmp_path / "class"), [parse("A/1"), parse("B/2")]
+    plans = make_class(SLUG, room, size=8, groups=groups)
+    assert [plan.group for plan in plans] == ["A", "B"] * 4
+    truth = json.loads((room.folder / TRUTH).read_text(encoding="utf-8"))[SLUG]
+    known = read_groups(room)
+    passed_on = set()
+    for plan in plans:
+        own = known.spec_of(plan.student, SPEC)
+        path = room.submitted(plan.student, SLUG) / f"{SPEC.notebook}.ipynb"
+        read = read_submission(path, spec=own)
+        assert own.variant is not None and own.variant.group == plan.group
+        assert truth[plan.student]["points"] == expected_points(own, plan)
+        if plan.damage == "truncated":
+            continue
+        assert read.verdict == "ok" and json.loads(path.read_text())["metadata"][MARK]["group"] == plan.group
+        others = [w for w in plan.wrote.values() if "_of_group_" in w]
+        passed_on |= {(plan.group, name[-1]) for name in others}
+        solved = [name for name, wrote in plan.wrote.items() if wrote == RIGHT and name != plan.damaged]
+        assert [n for n in solved if read.cells[n].strip() != answers(own.full_name)[n].strip()] == []
+    assert passed_on <= {("A", "B"), ("B", "A")} and passed_on
+    assert same_class(SPEC, room, size=8, seed=0, groups=groups)
+    assert not same_class(SPEC, room, size=8, seed=0)
+    with pytest.raises(CommandError, match="has the groups A/1, B/2"):
+        command.sample_class(SLUG, size=8, seed=0, into=room.folder)
+
+
+def test_a_group_named_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="names a group twice"):
+        command.sample_class(SLUG, size=8, seed=0, into=tmp_path, groups="A/1,A/2")
 
 
 def test_a_class_that_is_there_is_known_again(handed_in: Made) -> None:

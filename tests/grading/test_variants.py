@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import re
@@ -214,7 +215,9 @@ def test_with_the_constant_of_another_group_an_answer_loses_its_line_and_is_told
         assert lines <= set(lost)
         assert all(mistake is not None and mistake.endswith(f"_of_{whose}") for mistake in lost.values())
         says = [m.says for m in own.exercise(name).misconceptions if m.name in lost.values()]
-        assert says and all(re.search(rf"answer for .* {theirs:g}; your notebook says .* {mine:g}\.$", s) for s in says)
+        assert says and all(
+            re.search(rf"answer for .* {theirs:g}; the notebook of your group says .* {mine:g}\.$", s) for s in says
+        )
 
 
 @every_varied
@@ -227,7 +230,9 @@ def test_the_check_in_a_notebook_names_the_constant_of_any_group(slug: str, name
     (theirs,) = values(slug, name, other)
     result = judge_source(own, public, answers(vary(spec, other).full_name)[name])
     said = {public.mistakes[line.mistake].says for line in result.lines if not line.earned and line.mistake}
-    assert any(re.search(rf"answer for .* {theirs:g}; your notebook says .* {mine:g}\.$", text) for text in said)
+    assert any(
+        re.search(rf"answer for .* {theirs:g}; the notebook of your group says .* {mine:g}\.$", text) for text in said
+    )
 
 
 @every_varied
@@ -411,6 +416,9 @@ def test_a_release_of_a_variant_is_sealed_and_twice_the_same(course: Course, roo
     assert code == DONE and contents(tmp_path / "again" / "A" / SLUG) == contents(folder)
     code, said = course(*words)
     assert code == DONE and "up to date" in said
+    same = next(v for v in (parse(f"E/{seed}") for seed in range(99)) if constants(SLUG, NAME, v)["base"] == base)
+    code, said = course("release", SLUG, "--variant", same, "--class", room.folder)
+    assert code == DONE and f"group A has the same constant in {NAME}" in said and "group B has" not in said
     code, said = course("release", SLUG, "--variant", "A/2028", "--class", room.folder)
     assert code == ATTENTION and "has variant A/2027" in said
 
@@ -441,9 +449,19 @@ def test_each_is_graded_with_the_constants_of_their_group_and_regraded_when_that
     assert scores == {"ada": automatic, "bob": automatic - lost, "cleo": 0.0}
     autograded = (room.autograded("bob", SLUG) / f"{SPEC.notebook}.ipynb").read_text()
     base, copied_base = (constants(SLUG, NAME, variant)["base"] for variant in (B, A))
-    assert f"This is the answer for base {copied_base:g}; your notebook says base {base:g}." in autograded
+    assert f"This is the answer for base {copied_base:g}; the notebook of your group says base {base:g}." in autograded
     bob = next(entry for entry in overview(room, SPEC).entries if entry.person.student == "bob")
     assert bob.result is not None and bob.result.exercise(NAME).lines[0].mistake == "base_of_group_A"  # type: ignore[union-attr]
+
+    assert course("export", "--class", room.folder)[0] == course("report", *words[:3])[0] == DONE
+    with (room.folder / "gradebook.csv").open(encoding="utf-8-sig", newline="") as file:
+        assert {row["student_id"]: row["group"] for row in csv.DictReader(file)} == {
+            "ada": "A",
+            "bob": "B",
+            "cleo": "A",
+        }
+    page = (room.folder / "reports" / f"{SLUG}.html").read_text()
+    assert ">Group</button>" in page and page.count('data-sort="A">A</td>') == 2
 
     assert "nothing has changed" in course("grade", *words)[1]
     (room.folder / "groups.csv").write_text("student,group\nada,A\nbob,B\ncleo,B\n")
@@ -452,7 +470,7 @@ def test_each_is_graded_with_the_constants_of_their_group_and_regraded_when_that
     code, said = course("regrade", *words, "--yes")
     assert code == DONE and "1 of 3 students change: 1 get more" in said
     assert standings(room, SLUG)["cleo"].score == automatic
-    assert course("audit", "--class", room.folder)[0] == DONE
+    assert course("export", "--class", room.folder)[0] == course("audit", "--class", room.folder)[0] == DONE
 
 
 def test_collect_says_whose_notebook_it_is_before_it_is_taken_in(
