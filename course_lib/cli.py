@@ -257,10 +257,13 @@ def grade(
             console.print(text, soft_wrap=True)
         return
     with closing(_grounds(scheduler, unsafe_local=unsafe_local)) as sandbox:
-        if never_graded(room, slug):
+        first = never_graded(room, slug)
+        if first:
             sandbox.start()  # it takes as long as what is imported now
         from course_lib.commands.grade import run
 
+        if first:
+            sandbox.try_out()
         run(slug, folder=folder, jobs=jobs, sandbox=sandbox)
 
 

@@ -7,7 +7,7 @@ the way a probe is answered and the origin of the expected replies differ.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -268,11 +268,16 @@ def _mentioned_in(source: str) -> Set[str]:
     return set() if tree is None else mentions(tree)
 
 
-def mentions(tree: ast.Module) -> set[str]:
-    """The names that a source mentions, by which :func:`ruled_out` finds one: of attributes, imports and the like."""
+def mentions(tree: ast.Module, nodes: Iterable[ast.AST] | None = None) -> set[str]:
+    """The names that a source mentions, by which :func:`ruled_out` finds one: of attributes, imports and the like.
+
+    Args:
+        tree: of the source.
+        nodes: all that are in it, where they are known.
+    """
     own = _defined(tree)  # an exercise may bear the name of what it rebuilds
     seen: set[str] = set()
-    for node in ast.walk(tree):
+    for node in ast.walk(tree) if nodes is None else nodes:
         if isinstance(node, ast.Attribute):
             if not (isinstance(node.value, ast.Name) and node.value.id == "self"):
                 seen.add(node.attr)

@@ -22,6 +22,8 @@ from course_lib.check.values import Code, Seed, ValueRefused, type_name
 
 PACKAGE = str(Path(__file__).resolve().parents[1])
 MAX_MESSAGE = 600
+SCALARS = {type(None), bool, int, float, str}
+PLAIN = SCALARS | {torch.Tensor, Code, Seed}
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
 
@@ -222,12 +224,12 @@ class Watcher(TorchDispatchMode):
         super().__init__()
         self.largest = 0
         self.multiplications = 0
-        self._called: set[Any] = set()
+        self._called: dict[Any, str] = {}
 
     @property
     def operations(self) -> set[str]:
         """Names of the operations, without the variant that was chosen by the arguments."""
-        return {_plain_name(func) for func in self._called}
+        return set(self._called.values())
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -235,8 +237,10 @@ class Watcher(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
-        self._called.add(func)
-        name = _plain_name(func).rstrip("_")  # in place or not
+        name = self._called.get(func)
+        if name is None:
+            name = self._called[func] = _plain_name(func)
+        name = name.rstrip("_")  # in place or not
         if name == "mul":
             self.multiplications += out.numel()
         elif name in FIRST_FACTOR:
@@ -271,6 +275,8 @@ def _clip(error: BaseException) -> str:
 
 
 def _as_plain(value: Any) -> Any:
+    if type(value) in PLAIN:
+        return value
     if isinstance(value, Mapping):
         return {name: _as_plain(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -280,6 +286,8 @@ def _as_plain(value: Any) -> Any:
 
 def _prepare(value: Any) -> Any:
     """A fresh copy of an argument, so that a call that changes it in place changes nothing else."""
+    if type(value) in SCALARS:
+        return value
     if isinstance(value, torch.Tensor):
         return value.detach().clone()
     if isinstance(value, Code):

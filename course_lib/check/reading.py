@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable
+
+RUNS_MAGIC = ("run_line_magic", "run_cell_magic")
 
 
 def parse(source: str) -> ast.Module | None:
     """The syntax tree of a cell; what ``%time`` and ``%%time`` would run stands at its end. ``None`` for no Python."""
-    tree = _parse(source) or _parse(_without_magics(source))
-    return None if tree is None else _with_what_magics_run(tree)
+    tree = _parse(source)
+    if tree is None:
+        source = _without_magics(source)
+        tree = _parse(source)
+    if tree is None or not any(name in source for name in RUNS_MAGIC):
+        return tree
+    return _with_what_magics_run(tree, ast.walk(tree))
 
 
-def alone(statement: ast.stmt) -> ast.Module:
-    """The syntax tree of a cell that holds only this statement of another."""
-    return _with_what_magics_run(ast.Module(body=[statement], type_ignores=[]))
+def alone(statement: ast.stmt, nodes: Iterable[ast.AST]) -> ast.Module:
+    """The syntax tree of a cell that holds only this statement of another, from all nodes of the statement."""
+    return _with_what_magics_run(ast.Module(body=[statement], type_ignores=[]), nodes)
 
 
-def _with_what_magics_run(tree: ast.Module) -> ast.Module:
-    for text in [argument for call in ast.walk(tree) if _is_magic(call) for argument in _texts(call)]:
+def _with_what_magics_run(tree: ast.Module, nodes: Iterable[ast.AST]) -> ast.Module:
+    for text in [argument for call in nodes if _is_magic(call) for argument in _texts(call)]:
         inner = parse(text)
         tree.body += inner.body if inner is not None else []
     return tree
@@ -40,7 +48,7 @@ def _without_magics(source: str) -> str:
 def _is_magic(node: ast.AST) -> bool:
     if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
         return False
-    return node.func.attr in ("run_line_magic", "run_cell_magic")
+    return node.func.attr in RUNS_MAGIC
 
 
 def _texts(call: ast.AST) -> list[str]:

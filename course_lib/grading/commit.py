@@ -229,14 +229,17 @@ def machine_fault(outcome: Mapping[str, str]) -> ClassFault | None:
 def _one_engine() -> Iterator[None]:
     """Inside, every opening of a gradebook shares an engine, and with it the SQL that is compiled already.
 
-    nbgrader opens the gradebook seven times for each student, and compiles the same statements anew each time.
+    nbgrader opens the gradebook seven times for each student, compiles the same statements anew each time, and each
+    time asks the database for every table whether it is there.
     """
-    original = nbgrader.api.create_engine
-    nbgrader.api.create_engine = cache(original)
+    metadata = nbgrader.api.Base.metadata
+    original, create_all = nbgrader.api.create_engine, metadata.create_all
+    nbgrader.api.create_engine, metadata.create_all = cache(original), cache(create_all)
     try:
         yield
     finally:
         nbgrader.api.create_engine = original
+        del metadata.create_all  # its own again
 
 
 @contextmanager

@@ -109,7 +109,9 @@ def _read(source: str) -> _Cell | None:
 
 def _statement(statement: ast.stmt) -> _Statement:
     nodes = [*ast.walk(statement)]
-    return _Statement([*_hiding(nodes)], _names(nodes), _binds(statement, nodes), mentions(alone(statement)))
+    tree = alone(statement, nodes)
+    named = mentions(tree, nodes if len(tree.body) == 1 else None)
+    return _Statement([*_hiding(nodes)], _names(nodes), _binds(statement, nodes), named)
 
 
 def _hiding(nodes: Sequence[ast.AST]) -> Iterator[str]:

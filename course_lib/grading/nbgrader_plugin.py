@@ -46,8 +46,21 @@ class GradebookError(Exception):
     """A gradebook that does not know the assignment as it is now."""
 
 
+class _OnlyOne(NotebookNode):
+    """A notebook that nobody else holds, so that it is its own copy: nbconvert makes eight on the way."""
+
+    def __deepcopy__(self, memo: Any) -> _OnlyOne:
+        return self
+
+
 class SubmissionExporter(NotebookExporter):
     """Reads a submission through the course's reader; then nbgrader's own steps are sure of what they get."""
+
+    def from_notebook_node(
+        self, nb: NotebookNode, resources: dict[str, Any] | None = None, **kw: Any
+    ) -> tuple[NotebookNode, dict[str, Any]]:
+        """The notebook as text, after nbgrader's steps. It is used up: read from a file for this, or rebuilt."""
+        return super().from_notebook_node(_OnlyOne(nb), resources, **kw)
 
     def from_filename(
         self, filename: str, resources: dict[str, Any] | None = None, **kw: Any

@@ -9,6 +9,7 @@ import os
 import platform
 import shutil
 import sys
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -17,6 +18,7 @@ from course_lib.grading.launcher import Launcher, local
 from course_lib.grading.walls import environment, first_command, inside, walls
 
 if TYPE_CHECKING:
+    from course_lib.grading.protections import Protection
     from course_lib.grading.session import Runs
 
 INSTALL = "install bubblewrap (Debian, Ubuntu: apt install bubblewrap)"
@@ -33,6 +35,9 @@ class Grounds(Protocol):
 
     def start(self) -> None:
         """Begin with what takes long."""
+
+    def try_out(self) -> None:
+        """Begin to try it, once all is imported."""
 
     def at_once(self) -> int:
         """How many submissions keep it busy."""
@@ -59,11 +64,26 @@ class Warming:
         self.unsafe_local = unsafe_local
         self._made: Launcher | None = None
         self._tried = unsafe_local
+        self._trial: Future[list[Protection]] | None = None
 
     def start(self) -> None:
         """Begin to start the runner, where there can be one; whatever is missing is said by :meth:`launcher`."""
         with suppress(SandboxMissing):
             self._launcher().start()
+
+    def try_out(self) -> None:
+        """Begin to try the sandbox beside what the caller does; :meth:`launcher` waits for what comes of it.
+
+        Not while anything is imported: modules that import each other must not be imported by two threads.
+        """
+        if self._tried or self._trial is not None:
+            return
+        from course_lib.grading.protections import protections
+
+        with suppress(SandboxMissing):
+            launcher, pool = self._launcher(), ThreadPoolExecutor(1, thread_name_prefix="try-sandbox")
+            self._trial = pool.submit(protections, launcher)
+            pool.shutdown(wait=False)
 
     def launcher(self) -> Launcher:
         """The launcher, tried out.
@@ -72,10 +92,9 @@ class Warming:
             SandboxMissing: a protection does not hold and ``unsafe_local`` was not given.
         """
         launcher = self._launcher()
-        if not self._tried:
-            from course_lib.grading.protections import protections
-
-            broken = [p for p in protections(launcher) if not p.ok]
+        self.try_out()
+        if self._trial is not None and not self._tried:
+            broken = [p for p in self._trial.result() if not p.ok]
             if broken:
                 self.close()
                 said = "; ".join(f"{p.name}: {p.detail} ({p.remedy})" for p in broken[:3])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import linecache
 import sys
 import types
@@ -11,6 +12,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 
 from course_lib.check.probe import MAX_MESSAGE, Failure, Frame, student_frames
 
+PROMPT = "In ["  # a kernel takes it away; to Python `In [3]: x = 1` is an annotation
 RUNS_ITS_BODY = {"time", "capture", "prun"}
 """Magics whose body a kernel runs in the notebook's own namespace; all others are ignored."""
 
@@ -53,14 +55,21 @@ def run_cell(name: str, source: str, scope: dict[str, Any]) -> Failure | None:
     scope["get_ipython"]().filename = filename
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
     try:
-        code = TransformerManager().transform_cell(source)
-        exec(compile(code, filename, "exec", dont_inherit=True), scope)
+        exec(_compile(source, filename), scope)
     except SyntaxError as error:
         frame = Frame("<module>", error.lineno or 0, (error.text or "").strip()[:200])
         return Failure("raised", type(error).__name__, str(error.msg)[:MAX_MESSAGE], (frame,))
     except BaseException as error:
         return Failure("raised", type(error).__name__, _text(error), student_frames(error))
     return None
+
+
+def _compile(source: str, filename: str) -> types.CodeType:
+    """The cell's code. Most cells hold no magic and are Python as they stand; to look for one takes far longer."""
+    if PROMPT not in source:
+        with contextlib.suppress(SyntaxError):
+            return compile(source, filename, "exec", dont_inherit=True)
+    return compile(TransformerManager().transform_cell(source), filename, "exec", dont_inherit=True)
 
 
 def _text(error: BaseException) -> str:

@@ -126,6 +126,32 @@ def test_without_bubblewrap_grading_is_refused_with_the_remedy(monkeypatch: pyte
     assert Warming(unsafe_local=True).launcher().name == "unsafe-local"
 
 
+def test_the_sandbox_is_tried_once_however_often_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    trials: list[object] = []
+
+    def protections(launcher: object) -> list[Protection]:
+        trials.append(launcher)
+        return [Protection("no network", True, "tried, and refused")]
+
+    monkeypatch.setattr(tried, "protections", protections)
+    with Warming() as warming:
+        warming.try_out()
+        warming.try_out()
+        assert warming.launcher() is warming.launcher()
+        assert trials == [warming.launcher()]
+    unsafe = Warming(unsafe_local=True)
+    unsafe.try_out()
+    unsafe.launcher()
+    assert len(trials) == 1
+
+
+def test_a_trial_in_the_middle_ends_with_the_sandbox() -> None:
+    with Warming() as warming:
+        warming.try_out()
+    with pytest.raises(SandboxMissing, match=r"grading was stopped|the runner"):
+        warming.launcher()
+
+
 def test_a_broken_protection_refuses_grading(monkeypatch: pytest.MonkeyPatch) -> None:
     broken = [Protection("no network", False, "opened AF_INET", "do not grade here")]
     monkeypatch.setattr(tried, "protections", lambda launcher: broken)

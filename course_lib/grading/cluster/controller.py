@@ -56,6 +56,9 @@ class Cluster:
     def start(self) -> None:
         """Nothing: the workers are there already."""
 
+    def try_out(self) -> None:
+        """Nothing: a worker without the sandbox refuses what it is given."""
+
     def at_once(self) -> int:
         """How many submissions keep the workers busy.
 

@@ -45,8 +45,8 @@ def _large_scores(rng: np.random.Generator) -> list[Probe]:
     Nearly all weight lies on one key here. So there are many queries: for some of them that key stands in the last
     tile, for some two scores are close, and a mistake about either shows with every draw.
     """
-    mixed = attention_inputs(rng, 2, n=90, m=14, head_dim=4, d_value=3)
-    negative = attention_inputs(rng, n=61, m=14, head_dim=5, d_value=2)
+    mixed = attention_inputs(rng, 2, 9, n=10, m=14, head_dim=4, d_value=3)
+    negative = attention_inputs(rng, 6, n=10, m=14, head_dim=5, d_value=2)
     return [
         Probe(target="tiled_attention", args=(600 * query, key, value), kwargs={"tile_size": size}, watch=True)
         for (query, key, value), size in (
@@ -68,7 +68,7 @@ def _memory(rng: np.random.Generator) -> list[Probe]:
     query, key, value = attention_inputs(rng, n=n, m=m, head_dim=2, d_value=1)
     large = 4 * query, key, value
     return [
-        Probe(target="tiled_attention", args=small, kwargs={"tile_size": 8}, watch=True),
+        Probe(target="tiled_attention", args=small, kwargs={"tile_size": 16}, watch=True),
         Probe(target="tiled_attention", args=large, kwargs={"tile_size": 107}, room_bytes=ROOM, seconds=40.0),
     ]
 
