@@ -28,12 +28,30 @@ class Collect(ExchangeCollect):
     """Takes in what students handed in, and nothing that a link in it leads to.
 
     nbgrader follows links and goes by the name of a folder; so a student could hand in a link to another's work, or
-    hand in as another.
+    hand in as another. It also takes in a folder that is still being written, and never looks at it again.
     """
+
+    src_records: list[dict[str, Any]]
+
+    def init_src(self) -> None:
+        """Find each student's latest submission that is whole; what is not stays for the next time."""
+        super().init_src()
+        for record in self.src_records:
+            if not record["whole"]:
+                self.log.warning("%s was left out: it is a link, or not handed in to its end", record["filename"])
+        self.src_records = [record for record in self.src_records if record["whole"]]
+
+    def _sort_by_timestamp(self, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The latest first; of a student who has handed in something whole, only what is."""
+        ordered: list[dict[str, Any]] = super()._sort_by_timestamp(
+            [record for record in records if record["whole"]] or records
+        )
+        return ordered
 
     def _path_to_record(self, path: str) -> dict[str, Any]:
         """What a folder in the exchange is: that of whoever owns it, whatever its name says."""
         record: dict[str, Any] = super()._path_to_record(path)
+        record["whole"] = is_whole(Path(path))
         if self.check_owner:
             owner = os.lstat(path).st_uid
             try:
@@ -72,3 +90,12 @@ class Collect(ExchangeCollect):
                 place.write_bytes(source.read(MAX_FILE))
         finally:
             os.close(file)
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether nbgrader has finished handing in a folder: the last it does is to let everybody write to it."""
+    try:
+        mode = folder.lstat().st_mode
+        return stat.S_ISDIR(mode) and bool(mode & stat.S_IWOTH) and (folder / "submission_secret.txt").exists()
+    except OSError:
+        return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,6 +12,8 @@ import pytest
 from nbgrader.auth import Authenticator
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.exchange import ExchangeFactory
+from nbgrader.exchange.default import ExchangeSubmit
+from traitlets.config import Config
 
 from course_lib.grading.classroom import Classroom
 from course_lib.grading.release import is_registered
@@ -46,7 +49,24 @@ class Exchange:
         folder.mkdir(parents=True)
         (folder / NAME).write_text(content)
         (folder / "submission_secret.txt").write_text("secret")
+        folder.chmod(0o777)  # as nbgrader leaves it
         return folder
+
+    def submit(self, name: str, content: str) -> None:
+        """Hand in as a student's server does."""
+        work = self.root.parent / "homes" / name / SLUG
+        work.mkdir(parents=True, exist_ok=True)
+        (work / NAME).write_text(content)
+        config = Config()
+        config.Exchange.root, config.CourseDirectory.course_id = str(self.root), "cs"
+        config.Exchange.cache, config.Exchange.assignment_dir = str(work.parent / "cache"), str(work.parent)
+        config.CourseDirectory.student_id, config.CourseDirectory.assignment_id = name, SLUG
+        coursedir = CourseDirectory(config=config)
+        ExchangeSubmit(coursedir=coursedir, authenticator=Authenticator(config=config), config=config).start()
+
+    def notebooks(self) -> dict[str, str]:
+        """The notebook of each student in the class."""
+        return {name: files[NAME] for name, files in self.taken().items()}
 
     def taken(self) -> dict[str, dict[str, str]]:
         """The files of each student in the class."""
@@ -80,7 +100,7 @@ def test_a_submission_is_that_of_whoever_owns_it_whatever_its_name_says(
     monkeypatch.setattr(pwd, "getpwuid", lambda number: SimpleNamespace(pw_name=OWNERS.get(number, "grader")))
     exchange.do("Collect")
     monkeypatch.undo()
-    assert {name: files[NAME] for name, files in exchange.taken().items()} == {"ada": "ada's", "ben": "ben's"}
+    assert exchange.notebooks() == {"ada": "ada's", "ben": "ben's"}
 
 
 def test_where_all_users_are_one_account_the_name_says_whose_it_is(exchange: Exchange) -> None:
@@ -105,3 +125,56 @@ def test_no_link_is_followed_and_the_others_are_taken_in(exchange: Exchange, tmp
         "ada": {"submission_secret.txt": "secret"},
         "cleo": {NAME: "cleo's", "submission_secret.txt": "secret"},
     }
+
+
+def test_all_who_hand_in_at_the_same_moment_are_collected(exchange: Exchange) -> None:
+    exchange.do("ReleaseAssignment")
+    names = [f"s{number}" for number in range(8)]
+    with ThreadPoolExecutor(len(names)) as pool:
+        list(pool.map(exchange.submit, names, names))
+    exchange.do("Collect", check_owner=False)
+    assert exchange.notebooks() == {name: name for name in names}
+
+
+@pytest.mark.parametrize("step", ["do_copy", "set_perms"])
+def test_a_hand_in_during_collection_leaves_the_earlier_one_and_is_taken_whole_the_next_time(
+    exchange: Exchange, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    exchange.do("ReleaseAssignment")
+    exchange.submit("ada", "first")
+    truly = getattr(ExchangeSubmit, step)
+
+    def then_collect(submit: ExchangeSubmit, *args: object, **more: object) -> None:
+        truly(submit, *args, **more)
+        monkeypatch.undo()
+        exchange.do("Collect", check_owner=False)
+
+    monkeypatch.setattr(ExchangeSubmit, step, then_collect)
+    exchange.submit("ada", "second")
+    assert exchange.notebooks() == {"ada": "first"}
+    exchange.do("Collect", check_owner=False, update=True)
+    assert exchange.notebooks() == {"ada": "second"}
+
+
+@pytest.mark.parametrize("step", ["do_copy", "set_perms"])
+def test_a_server_killed_while_handing_in_loses_nothing_that_was_handed_in(
+    exchange: Exchange, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    exchange.do("ReleaseAssignment")
+    exchange.submit("ada", "first")
+
+    def killed(submit: ExchangeSubmit, source: str, *args: object, **more: object) -> None:
+        if step == "do_copy":  # a folder is there, and nothing is in it yet
+            Path(str(args[0])).mkdir()
+        raise KeyboardInterrupt
+
+    for name in ("ada", "ben"):
+        monkeypatch.setattr(ExchangeSubmit, step, killed)
+        with pytest.raises(KeyboardInterrupt):
+            exchange.submit(name, "second")
+        monkeypatch.undo()
+    exchange.do("Collect", check_owner=False)
+    assert exchange.notebooks() == {"ada": "first"}
+    exchange.submit("ben", "third")
+    exchange.do("Collect", check_owner=False)
+    assert exchange.notebooks() == {"ada": "first", "ben": "third"}
