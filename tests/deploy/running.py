@@ -7,6 +7,7 @@ import csv
 import json
 import os
 import random
+import shutil
 import socket
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import psutil
+import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from course_lib.grading.places import ROOT
@@ -30,6 +32,7 @@ START_SECONDS = 300
 LONG = 300_000
 """Milliseconds that a step may take on a machine that is busy; each takes seconds."""
 PORTS = 4
+NODE = 20
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ class RunningHub:
 @contextmanager
 def running_hub(folder: Path) -> Iterator[RunningHub]:
     """Start the trial's hub, and end all that it started."""
-    port = _free_ports()
+    port = free_ports()
     settings = {"COURSE_HUB": str(folder), "COURSE_HUB_PORT": str(port), "OMP_NUM_THREADS": "1"}
     log = folder.with_suffix(".log")
     with log.open("w") as stream:
@@ -82,7 +85,7 @@ def running_hub(folder: Path) -> Iterator[RunningHub]:
             stderr=stream,
         )
         try:
-            _wait_for(f"http://127.0.0.1:{port}/hub/health", process, log)
+            wait_for(f"http://127.0.0.1:{port}/hub/health", process, log)
             with (folder / "accounts.csv").open(newline="") as file:
                 passwords = {row["account"]: row["password"] for row in csv.DictReader(file)}
             for name in passwords:
@@ -92,12 +95,20 @@ def running_hub(folder: Path) -> Iterator[RunningHub]:
             sys.stderr.write(log.read_text()[-6000:])
             raise
         finally:
-            _end(process)
+            end(process)
 
 
 def open_lab(page: Page) -> None:
     """Wait until the server of whoever has just logged in shows JupyterLab."""
     expect(page.locator("#jp-main-dock-panel")).to_be_visible(timeout=LONG)
+
+
+def need_node() -> None:
+    """Skip the test where the hub's proxy cannot run."""
+    node = shutil.which("node")
+    version = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout if node else "v0"
+    if int(version.strip()[1:].split(".")[0]) < NODE:
+        pytest.skip(f"a hub's proxy needs Node.js from {NODE} on; here is {version.strip() if node else 'none'}")
 
 
 def _write_lab_settings(home: Path) -> None:
@@ -108,7 +119,7 @@ def _write_lab_settings(home: Path) -> None:
         path.write_text(json.dumps(values))
 
 
-def _free_ports() -> int:
+def free_ports() -> int:
     """The first of some ports in a row that nobody listens on, below those that systems hand out."""
     for first in random.sample(range(10_000, 30_000, PORTS), 50):
         with contextlib.ExitStack() as stack:
@@ -121,7 +132,8 @@ def _free_ports() -> int:
     raise RuntimeError("no four free ports in a row were found")
 
 
-def _wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
+def wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until a hub answers, or say what it wrote."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(URLError, OSError), urlopen(address, timeout=60):
@@ -130,7 +142,7 @@ def _wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None
     raise RuntimeError(f"the hub did not start: {log.read_text()[-3000:]}")
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end(process: subprocess.Popen[bytes]) -> None:
     """End the hub, which ends its servers; whatever is left of them is ended as well."""
     started = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
     process.terminate()

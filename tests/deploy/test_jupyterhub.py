@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +19,7 @@ from course_lib.grading.spec import assignment
 from course_lib.grading.standing import standings
 from tests.browser import launch_browser
 from tests.check.jupyterlab import Notebook
-from tests.deploy.running import LONG, RunningHub, open_lab, running_hub
+from tests.deploy.running import LONG, RunningHub, need_node, open_lab, running_hub
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -28,15 +27,11 @@ SLUG = "04-attention-layer"
 EXERCISE = "scaled_dot_product_attention"
 SPEC = assignment(SLUG)
 POINTS = SPEC.exercise(EXERCISE).points
-NODE = 20
 
 
 @pytest.fixture(scope="module")
 def hub() -> Iterator[RunningHub]:
-    node = shutil.which("node")
-    version = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout if node else "v0"
-    if int(version.strip()[1:].split(".")[0]) < NODE:
-        pytest.skip(f"a hub's proxy needs Node.js from {NODE} on; here is {version.strip() if node else 'none'}")
+    need_node()
     if not (ROOT / "build" / "source" / SLUG).is_dir():
         release(SLUG)  # as `make hub` does: the formgrader lists what is there
     place = Path(tempfile.mkdtemp(prefix="hub-", dir=ROOT / "build"))  # in the repository, as hub/ is
