@@ -8,7 +8,10 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import socket
+import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,9 @@ PROGRAMS = Path(sys.executable).parent
 PROXY = HERE / "node_modules" / ".bin" / "configurable-http-proxy"
 SECONDS = 180
 """How long a server may take to start."""
+PORTS = 4
+NODE = 20
+"""The first version of Node.js with which the proxy runs."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +53,12 @@ class Hub:
             raise SystemExit(f"COURSE_ID is {course!r}; use small letters, digits and hyphens.")
         if not PROXY.exists():
             raise SystemExit(f"{PROXY} is not there; make hub-setup installs it.")
+        need_node()
         port = int(os.environ.get("COURSE_HUB_PORT", "8000"))
-        return cls(course, Path(os.environ.get("COURSE_HUB") or folder).resolve(), port)
+        hub = cls(course, Path(os.environ.get("COURSE_HUB") or folder).resolve(), port)
+        if not hub.proxy_file.exists():  # a hub that was killed left its proxy behind, which JupyterHub ends
+            need_ports(range(port, port + PORTS))
+        return hub
 
     @property
     def students(self) -> str:
@@ -74,6 +84,11 @@ class Hub:
     def state(self) -> Path:
         """What the hub keeps for itself."""
         return self.folder / "state"
+
+    @property
+    def proxy_file(self) -> Path:
+        """Where the hub notes which process its proxy is, as long as that runs."""
+        return self.state / "proxy.pid"
 
     def make_folders(self, *, owner: str | None = None) -> None:
         """Make what is not there yet.
@@ -102,7 +117,7 @@ class Hub:
         c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{self.port + 1}"
         c.JupyterHub.hub_bind_url = f"http://127.0.0.1:{self.port + 2}"
         c.ConfigurableHTTPProxy.command = [str(PROXY), "--log-level", "error"]
-        c.ConfigurableHTTPProxy.pid_file = str(self.state / "proxy.pid")
+        c.ConfigurableHTTPProxy.pid_file = str(self.proxy_file)
         c.JupyterHub.cookie_secret_file = str(self.state / "cookie_secret")
         c.JupyterHub.db_url = f"sqlite:///{self.state / 'jupyterhub.sqlite'}"
         c.JupyterHub.log_level = "INFO" if os.environ.get("COURSE_DEBUG") else "WARN"
@@ -162,3 +177,29 @@ class Hub:
 def runs_as_root(account: str) -> bool:
     """Whether a server runs as root, which Jupyter does only if told to."""
     return os.geteuid() == 0 and account in ("", "root")
+
+
+def need_node() -> None:
+    """End with a sentence where the proxy could not run."""
+    node = shutil.which("node")
+    said = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout if node else ""
+    found = re.match(r"v(\d+)", said)
+    if found is None or int(found[1]) < NODE:
+        here = f"here is {said.strip()}" if found else "here is none on the PATH"
+        raise SystemExit(f"The hub's proxy needs Node.js from version {NODE} on, and {here}.")
+
+
+def need_ports(ports: Iterable[int]) -> None:
+    """End with a sentence where another program has one of the ports, with which a hub would start by halves."""
+    for port in ports:
+        with socket.socket() as tried:
+            tried.setsockopt(
+                socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+            )  # as servers do: one that has ended is no matter
+            try:
+                tried.bind(("127.0.0.1", port))
+            except OSError as error:
+                raise SystemExit(
+                    f"Port {port} is not free ({error.strerror}). The hub needs four in a row: end what has this one, "
+                    f"or name the first of four others: COURSE_HUB_PORT=8100."
+                ) from error

@@ -56,7 +56,7 @@ class Campus:
     numbers: dict[str, int]
     password: str
 
-    def as_user(self, name: str, *command: str | Path) -> subprocess.CompletedProcess[str]:
+    def as_user(self, name: str, *command: str | Path, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
         """Run a command as a user, with no rights but that user's."""
         number = self.numbers[name]
         return subprocess.run(
@@ -65,8 +65,8 @@ class Campus:
             group=number,
             extra_groups=[],
             cwd="/",
+            input=given,
             capture_output=True,
-            text=True,
             check=False,
         )
 
