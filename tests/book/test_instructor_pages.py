@@ -39,10 +39,10 @@ def test_each_message_in_the_troubleshooting_is_one_that_the_course_says() -> No
     assert [part for part in quoted() if part not in said] == []
 
 
-OF_OTHERS = {"--no-browser"} | {
+OF_OTHERS = {"--skip-old-files", "--no-browser"} | {
     f"--{name}" for name in ("host", "memory-limit", "no-dashboard", "nthreads", "nworkers", "port", "worker-port")
 }
-"""Options of Jupyter and of Dask."""
+"""Options of Jupyter, of Dask and of tar."""
 
 
 def test_each_option_and_command_that_the_pages_name_is_there() -> None:
