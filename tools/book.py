@@ -263,6 +263,7 @@ def render() -> None:
     command = [str(Path(sys.executable).with_name("jupyter-book")), "build", str(ROOT)]
     command += ["--path-output", str(BUILD), "--all", "-n", "-W", "--keep-going", "-q"]
     log = BUILD / "render.log"
+    shutil.rmtree(RENDERED / "html" / "_figures", ignore_errors=True)  # else older ones stay
     # Output goes to a file, not a pipe, and to a session of its own: the maths server must not outlive a
     # renderer that is killed, nor keep this process waiting.
     with console.status("render the pages"), log.open("w", encoding="utf-8") as output:

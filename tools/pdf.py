@@ -43,9 +43,9 @@ LEFT_OUT = ("book/study", "book/instructor/kill-table", "book/api/index")
 
 REFERENCES = {"aria-labelledby", "aria-describedby", "aria-controls", "aria-owns", "for", "headers"}
 GONE = "script style link button input select textarea output nav a.headerlink"
-GONE += " .course-bar .course-reference .sd-summary-state-marker .cards-anki details.hide"
-SCRIPTED = {"data-values", "data-definition"}
-"""Attributes for scripts, and large."""
+GONE += " .course-bar .course-reference .sd-summary-state-marker .cards-anki details.hide img.only-dark"
+UNPRINTED = {"data-values", "data-definition", "loading", "decoding"}
+"""Attributes for scripts, and large; and those by which a picture may come late."""
 
 ABOUT = "about-this-copy"
 ANSWERS = "Answers to the quizzes"
@@ -148,7 +148,7 @@ def rename(article: Element, page: str, pages: set[str], folder: Path) -> None:
     """Give the page's ids and links the names that they have in the one document."""
     for element in article.iter(etree.Element):
         for name, value in element.attrib.items():
-            if name in SCRIPTED:
+            if name in UNPRINTED:
                 del element.attrib[name]
             elif name == "id":
                 element.set(name, anchor(page, value))

@@ -16,6 +16,7 @@ from typing import Any
 import tinycss2
 from sphinx.application import Sphinx
 from sphinx.builders.html import StandaloneHTMLBuilder
+from sphinx.errors import ExtensionError
 
 BUNDLE = "_static/book.css"
 GROUPS = {"media", "supports", "layer", "container"}  # rules that hold rules
@@ -35,6 +36,19 @@ RESOLVED = (
     'dataset.theme = ["light", "dark"].find((mode) => mode === localStorage.getItem("mode"))'
     ' || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")'
 )
+THEME = "_static/scripts/pydata-sphinx-theme.js"
+STOPS = re.compile(
+    r'document\.querySelectorAll\((?P<which>\["pre".*?\]\.join\(", "\))\)'
+    r"\.forEach\(e=>\{e\.tabIndex=(?P<stop>[^}]*)\}\)"
+)
+UNHURRIED = (
+    r"(function go(parts){const some=parts.splice(0,10),stops=some.map(e=>\g<stop>);"
+    r"some.forEach((e,i)=>{if(e.tabIndex!==stops[i])e.tabIndex=stops[i]});"
+    r"if(parts.length)setTimeout(go,0,parts)})([...document.querySelectorAll(\g<which>)])"
+)
+"""The theme gives what scrolls a stop for the keyboard. It asked for sizes and changed the page in turns, so that the
+page was laid out anew for each block of code; now ten are asked together, and only what differs is changed."""
+
 ATTRIBUTE = re.compile(r'\b(?:class|id)="([^"]*)"')
 WORD = re.compile(r"[A-Za-z_][\w-]*")
 ADDRESS = re.compile(r"""url\((?P<quote>['"]?)(?!data:|#|[a-z]+:|/)(?P<path>[^)'"]+)(?P=quote)\)""")
@@ -177,6 +191,18 @@ def quicken(text: str, *, sheet: str, options: str) -> str:
     return text.replace(MODE, RESOLVED)
 
 
+def soften(path: Path) -> None:
+    """Let the theme's script not hold up a long page.
+
+    Raises:
+        ExtensionError: if the script is not the one that this was written for.
+    """
+    text, count = STOPS.subn(UNHURRIED, path.read_text(encoding="utf-8"))
+    if count != 1:
+        raise ExtensionError(f"{path.name} of the theme has changed: write STOPS in course_speed.py anew.")
+    path.write_text(text, encoding="utf-8")
+
+
 def finish(app: Sphinx, error: Exception | None) -> None:
     if error is not None or not isinstance(app.builder, StandaloneHTMLBuilder):
         return
@@ -184,6 +210,7 @@ def finish(app: Sphinx, error: Exception | None) -> None:
     texts = ((path, path.read_text(encoding="utf-8")) for path in sorted(out.rglob("*.html")))
     pages = {path: text for path, text in texts if ROOT.search(text)}
     sheet = bundle_sheets(out, pages)
+    soften(out / THEME)
     options = (out / "_static" / "documentation_options.js").read_text(encoding="utf-8")
     for path, text in pages.items():
         path.write_text(quicken(text, sheet=sheet, options=options), encoding="utf-8")

@@ -33,6 +33,7 @@
     if (theme !== null) return;
     theme = page.dataset.theme;
     page.dataset.theme = "light";
+    for (const picture of document.querySelectorAll(".course-figure img.only-light")) picture.loading = "eager";
     for (const folded of document.querySelectorAll(FOLDED)) {
       if (folded.open) continue;
       folded.open = true;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,7 +12,7 @@ import course_run_times
 import nbformat
 import pytest
 import torch
-from course_figures import inline_svg
+from course_figures import FOLDER, TEXT, inline_svg, refer, write_files
 from course_maths import PatientServer
 from course_repairs import REPAIRS
 from course_weight import trim_style
@@ -60,7 +61,10 @@ def make_notebook(text: str, svg: str | None = None, **metadata: object) -> nbfo
     return notebook
 
 
-SVG = '<svg {label}xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"><path id="p" d="M0 0" stroke="#767676"/></svg>'
+SVG = (
+    '<svg {label}xmlns="http://www.w3.org/2000/svg" width="30pt" height="15pt" viewBox="0 0 30 15">'
+    '<path id="p" d="M0 0" stroke="#767676"/></svg>'
+)
 LABELLED = SVG.format(label='role="img" aria-label="A line." ')
 UNLABELLED = SVG.format(label="")
 CAPTION = {"figure": {"caption": "What to see."}}
@@ -127,12 +131,38 @@ def test_repairs_touch_what_they_are_meant_for(before: str, after: str) -> None:
 
 
 @pytest.mark.slow
+def test_a_figure_with_a_script_stands_in_the_page_itself(tmp_path: Path) -> None:
+    scripted = LABELLED.replace("</svg>", "<script>go()</script></svg>")
+    code, warnings, page = build(tmp_path, make_notebook("", scripted, **CAPTION))
+    assert (code, warnings) == (0, "")
+    assert "<script>go()</script></svg>" in page and 'aria-label="A line."' in page
+    assert 'stroke="currentColor"' in page
+    assert not (tmp_path / "html" / FOLDER).exists()
+
+
+def test_a_figure_s_file_has_another_name_once_its_content_changes(tmp_path: Path) -> None:
+    before, again = write_files(LABELLED, tmp_path), write_files(LABELLED, tmp_path)
+    after = write_files(LABELLED.replace("M0 0", "M1 1"), tmp_path)
+    assert before == again and set(before) == {"light", "dark"}
+    assert len({*before.values(), *after.values()}) == 4
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*before.values(), *after.values()])
+
+
+def test_words_of_a_figure_stay_as_they_are_written_in_it() -> None:
+    page = refer(LABELLED.replace("A line.", "&quot;a&quot; &lt; b"), {"light": "a.svg"})
+    assert 'src="a.svg" alt="&quot;a&quot; &lt; b" width="40" height="20"' in page
+
+
+@pytest.mark.slow
 def test_a_figure_stands_in_its_page_with_caption_and_alternative_text(tmp_path: Path) -> None:
     code, warnings, page = build(tmp_path, make_notebook("$x^2$", LABELLED, **CAPTION))
     assert (code, warnings) == (0, "")
-    assert 'aria-label="A line."' in page
-    assert 'stroke="currentColor"' in page
+    assert page.count('alt="A line." width="40" height="20" loading="lazy"') == len(TEXT)
+    assert "<svg" not in page.partition("<article")[2].partition("</article>")[0]
     assert "What to see." in page
+    for mode, colour in TEXT.items():
+        (name,) = re.findall(rf'class="only-{mode}" src="({FOLDER}/[0-9a-f]+\.svg)"', page)
+        assert (tmp_path / "html" / name).read_text("utf-8") == LABELLED.replace(INK, colour)
     assert 'class="katex"' in page
 
 

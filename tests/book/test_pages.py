@@ -11,8 +11,10 @@ from urllib.parse import unquote, urldefrag, urlsplit
 import course_run_times
 import nbformat
 import pytest
+from course_figures import FOLDER, TEXT
 from lxml import html
 
+from course_lib.figures import INK
 from tools import book
 
 pytestmark = pytest.mark.slow
@@ -69,14 +71,27 @@ def test_every_image_has_alternative_text(pages: dict[Path, html.HtmlElement]) -
 
 
 def test_every_figure_has_a_caption_and_takes_the_page_s_text_colour(pages: dict[Path, html.HtmlElement]) -> None:
-    found = [figure for page in pages.values() for figure in page.xpath("//div[contains(@class, 'course-figure')]")]
+    boxes = "//div[contains(@class, 'course-figure')]"
+    found = [(path, figure) for path, page in pages.items() for figure in page.xpath(boxes)]
     assert found
-    for figure in found:
+    for path, figure in found:
         # what stands in the place of a model that runs in the page has its words below it
         assert figure.xpath("ancestor::figure//figcaption | ancestor::div[@class='live-still']/p[normalize-space()]")
-        drawing = html.tostring(figure, encoding="unicode")
-        assert "currentcolor" in drawing.lower()
-        assert "#767676" not in drawing
+        drawing = html.tostring(figure, encoding="unicode").lower()
+        files = figure.xpath("img/@src")
+        assert len(files) == 2 or "currentcolor" in drawing
+        drawings = [(path.parent / file).resolve().read_text(encoding="utf-8") for file in files]
+        assert all(colour in text for colour, text in zip(TEXT.values(), drawings, strict=False))
+        assert all(INK not in text for text in (drawing, *drawings))
+
+
+def test_every_file_of_a_figure_is_shown_somewhere(built_book: Path, pages: dict[Path, html.HtmlElement]) -> None:
+    shown = {
+        Path(src).name
+        for page in pages.values()
+        for src in page.xpath("//*[@class='only-light' or @class='only-dark']/@src")
+    }
+    assert {path.name for path in (built_book / FOLDER).iterdir()} <= shown
 
 
 def test_names_inside_figures_are_used_once_on_a_page(pages: dict[Path, html.HtmlElement]) -> None:

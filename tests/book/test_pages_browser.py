@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from course_figures import FOLDER, TEXT
 from playwright.sync_api import Browser, Page, expect
 from sphinx_external_toc.parsing import parse_toc_yaml
 
@@ -33,10 +34,12 @@ LOADED = "name => [...document.fonts].some(font => font.status === 'loaded' && f
 PAGE_COLOURS = """
 () => {
   const hex = text => '#' + text.match(/\\d+/g).slice(0, 3).map(n => Number(n).toString(16).padStart(2, '0')).join('');
-  return [...document.querySelectorAll('.course-figure svg')].map(svg => {
-    let behind = svg;
+  const shown = [...document.querySelectorAll('.course-figure :is(svg, img)')].filter(part => part.checkVisibility());
+  return shown.map(part => {
+    let behind = part;
     while (behind && getComputedStyle(behind).backgroundColor === 'rgba(0, 0, 0, 0)') behind = behind.parentElement;
-    return [hex(getComputedStyle(svg).color), hex(getComputedStyle(behind || document.body).backgroundColor)];
+    const colours = [hex(getComputedStyle(part).color), hex(getComputedStyle(behind || document.body).backgroundColor)];
+    return [part.className.baseVal ?? part.className, ...colours];
   });
 }
 """
@@ -97,8 +100,9 @@ def test_text_of_figures_stands_out_from_the_page(browser: Browser, address: str
     page = open_page(browser, mode=mode)
     page.goto(f"{address}/{CHAPTER}.html", wait_until="networkidle")
     colours = page.evaluate(PAGE_COLOURS)
-    assert colours
-    assert min(contrast(text, behind) for text, behind in colours) >= 7
+    assert {kind for kind, _, _ in colours} == {"", f"only-{mode}"}
+    assert min(contrast(text, behind) for _, text, behind in colours) >= 7
+    assert {text for kind, text, _ in colours if kind} == {TEXT[mode]}  # what the files of this mode are drawn in
     page.context.close()
 
 
@@ -106,8 +110,9 @@ def test_letters_of_figures_stay_large_enough_on_a_narrow_page(browser: Browser,
     page = open_page(browser, width=360)
     page.goto(f"{address}/{CHAPTER}.html", wait_until="networkidle")
     scales = page.evaluate(
-        "[...document.querySelectorAll('.course-figure svg')]"
-        ".map(svg => svg.getBoundingClientRect().width / (svg.viewBox.baseVal.width * 96 / 72))"
+        "[...document.querySelectorAll('.course-figure :is(svg, img)')].filter(part => part.checkVisibility())"
+        ".map(part => part.getBoundingClientRect().width"
+        " / (part.viewBox ? part.viewBox.baseVal.width * 96 / 72 : part.getAttribute('width')))"
     )
     assert scales
     assert min(scales) >= 0.59
@@ -256,9 +261,11 @@ def test_first_view_of_a_chapter_is_light(browser: Browser, address: str, built_
     page.context.close()
     weight = 0
     for path in {built_book / urlsplit(url).path.lstrip("/") for url in seen}:
+        if path.parent.name == FOLDER:  # figures are not counted
+            continue
         content = path.read_bytes()
         if path.suffix == ".html":
-            content = re.sub(rb"<svg.*?</svg>", b"", content, flags=re.DOTALL)  # figures are not counted
+            content = re.sub(rb"<svg.*?</svg>", b"", content, flags=re.DOTALL)
         weight += min(len(content), len(gzip.compress(content)))
     assert weight < 400_000
 

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import re
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import tinycss2
+from course_figures import FOLDER
 from course_speed import (
     BUNDLE,
     MODE,
     RESOLVED,
     SCRIPT,
     SHEET,
+    STOPS,
     find_names,
     move_addresses,
     order_sheets,
     quicken,
     read_sheet,
     shrink,
+    soften,
 )
+from playwright.sync_api import Browser, Page, Request
+from sphinx.errors import ExtensionError
 
 from tests.browser import launch_browser, serve
 from tools.book import ROOT
@@ -126,6 +134,30 @@ def test_a_served_page_is_compressed_for_a_browser_that_takes_it(tmp_path: Path)
             assert gzip.decompress(packed.read()) == b"changed"
 
 
+THEIRS = (
+    'const e=()=>{document.querySelectorAll(["pre",".x"].join(", "))'
+    ".forEach(e=>{e.tabIndex=e.scrollWidth>e.clientWidth?0:-1})},t=1;"
+)
+
+
+def test_the_theme_s_script_asks_for_sizes_together(tmp_path: Path) -> None:
+    path = tmp_path / "theme.js"
+    path.write_text(f"before();{THEIRS}after();")
+    soften(path)
+    text = path.read_text()
+    assert text.startswith("before();const e=()=>{(function go(parts)") and text.endswith("},t=1;after();")
+    assert "go(parts)" in text and '([...document.querySelectorAll(["pre",".x"].join(", "))])' in text
+    assert "e=>e.scrollWidth>e.clientWidth?0:-1" in text
+    assert STOPS.search(text) is None
+
+
+def test_another_script_than_the_one_that_is_known_stops_the_build(tmp_path: Path) -> None:
+    path = tmp_path / "theme.js"
+    path.write_text("nothing();")
+    with pytest.raises(ExtensionError, match=r"theme\.js of the theme has changed"):
+        soften(path)
+
+
 @pytest.mark.slow
 def test_every_page_waits_for_one_light_style_sheet_only(built_book: Path) -> None:
     pages = [path for path in built_book.rglob("*.html") if "data-content_root" in path.read_text("utf-8")]
@@ -175,3 +207,123 @@ def test_no_rule_that_was_left_out_would_match_anything(built_book: Path) -> Non
             count, matching = page.evaluate(UNMATCHED, [addresses, f"{address}/{BUNDLE}"])
             assert count > 500
             assert matching == []
+
+
+CHAPTERS = ["book/01-sequences/chapter", "book/04-attention-layer/chapter", "book/10-generative-models/chapter"]
+PAGES_OF_KINDS = ["book/index", *CHAPTERS, "book/api/attention", "book/study", "book/instructor/kill-table"]
+
+OBSERVE = """
+  window.shifts = 0;
+  window.largest = [];
+  new PerformanceObserver(list => list.getEntries().forEach(entry => { window.shifts += entry.value; }))
+    .observe({type: "layout-shift", buffered: true});
+  new PerformanceObserver(list => list.getEntries().forEach(entry => window.largest.push(entry.url)))
+    .observe({type: "largest-contentful-paint", buffered: true});
+"""
+
+SCROLL = """
+async () => {
+  for (let y = 0; y < document.body.scrollHeight; y += 600) {
+    window.scrollTo({top: y, behavior: "instant"});
+    await new Promise(done => setTimeout(done, 30));
+  }
+}
+"""
+
+LATE = """
+() => [...document.querySelectorAll(".course-figure img")].filter(image => image.checkVisibility())
+  .every(image => image.complete && image.naturalWidth > 0)
+"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with launch_browser() as launched:
+        yield launched
+
+
+@pytest.fixture(scope="module")
+def address(built_book: Path) -> Iterator[str]:
+    with serve(built_book) as local:
+        yield local
+
+
+def open_telephone(browser: Browser, mode: Literal["light", "dark"] = "light") -> Page:
+    context = browser.new_context(viewport={"width": 412, "height": 823}, color_scheme=mode)
+    context.add_init_script(OBSERVE)
+    page = context.new_page()
+    page.set_default_timeout(120_000)  # ms: a busy machine
+    return page
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PAGES_OF_KINDS)
+def test_a_page_stays_where_it_is_while_it_loads_and_while_it_is_read(
+    browser: Browser, address: str, name: str
+) -> None:
+    page = open_telephone(browser)
+    page.goto(f"{address}/{name}.html", wait_until="networkidle")
+    page.evaluate(SCROLL)
+    page.wait_for_function(LATE)
+    assert page.evaluate("window.shifts") < 0.05
+    page.context.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PAGES_OF_KINDS)
+def test_the_largest_thing_in_the_first_view_is_text_of_the_page_itself(
+    browser: Browser, address: str, name: str
+) -> None:
+    page = open_telephone(browser)
+    page.route(re.compile(r"\.(js|svg|png|woff2?)(\?|$)"), lambda route: route.abort())
+    page.goto(f"{address}/{name}.html", wait_until="load")
+    page.wait_for_function("window.largest.length > 0")
+    assert page.evaluate("window.largest.at(-1)") == ""
+    page.context.close()
+
+
+def note_figure(asked: list[str], request: Request) -> None:
+    if f"/{FOLDER}/" in request.url:
+        asked.append(request.url)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_figures_come_near_the_reader_in_the_mode_that_is_shown(browser: Browser, address: str, name: str) -> None:
+    modes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+    for mode in modes:
+        page = open_telephone(browser, mode)
+        asked: list[str] = []
+        page.on("request", functools.partial(note_figure, asked))
+        page.goto(f"{address}/{name}.html", wait_until="networkidle")
+        sources = page.evaluate(f"[...document.querySelectorAll('.course-figure img.only-{mode}')].map(i => i.src)")
+        assert len(asked) < len(set(sources)) / 2
+        page.evaluate(SCROLL)
+        page.wait_for_function(LATE)
+        assert set(asked) == set(sources)
+        page.context.close()
+
+
+@pytest.mark.slow
+def test_all_figures_of_a_dark_page_are_there_in_light_colours_when_it_is_printed(
+    browser: Browser, address: str
+) -> None:
+    page = open_telephone(browser, "dark")
+    page.goto(f"{address}/{CHAPTERS[0]}.html", wait_until="networkidle")
+    page.emulate_media(media="print")
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    page.wait_for_function(LATE)
+    shown = (
+        "[...document.querySelectorAll('.course-figure img')].filter(i => i.checkVisibility()).map(i => i.className)"
+    )
+    found = page.evaluate(shown)
+    assert len(found) > 10 and set(found) == {"only-light"}
+    page.context.close()
+
+
+@pytest.mark.slow
+def test_pages_are_not_more_than_a_telephone_can_lay_out(built_book: Path) -> None:
+    counts = {}
+    for path in built_book.rglob("*.html"):
+        counts[path.relative_to(built_book).as_posix()] = len(re.findall(r"<[a-z]", path.read_text(encoding="utf-8")))
+    assert max(counts.values()) < 26_000, sorted(counts.items(), key=lambda item: -item[1])[:5]
