@@ -8,7 +8,7 @@ export OMP_NUM_THREADS ?= 1
 export PYTHONHASHSEED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help course setup hub hub-setup book pdf serve release grade formgrader doctor test check soak bench clean
+.PHONY: help course setup hub hub-setup book pdf serve release grade formgrader doctor test check soak bench lighthouse clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -86,6 +86,9 @@ test: setup hub-setup ## every test, ending with pytest's closing line
 soak: setup hub-setup ## the same tests with larger counts and more seeds, and the long ones
 	tools/system-packages bubblewrap chromium postgresql
 	COURSE_SOAK=1 $(BIN)/pytest -n 2 --dist loadfile
+
+lighthouse: book ## Lighthouse's scores of every page, where the machine has it
+	$(BIN)/python -m tools.lighthouse
 
 bench: setup ## run the benchmarks that the README and the book quote
 	$(BIN)/python -m benchmarks

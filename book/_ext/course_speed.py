@@ -41,13 +41,12 @@ STOPS = re.compile(
     r'document\.querySelectorAll\((?P<which>\["pre".*?\]\.join\(", "\))\)'
     r"\.forEach\(e=>\{e\.tabIndex=(?P<stop>[^}]*)\}\)"
 )
-UNHURRIED = (
-    r"(function go(parts){const some=parts.splice(0,10),stops=some.map(e=>\g<stop>);"
-    r"some.forEach((e,i)=>{if(e.tabIndex!==stops[i])e.tabIndex=stops[i]});"
-    r"if(parts.length)setTimeout(go,0,parts)})([...document.querySelectorAll(\g<which>)])"
+TOGETHER = (
+    r"{const parts=[...document.querySelectorAll(\g<which>)],stops=parts.map(e=>\g<stop>);"
+    r"parts.forEach((e,i)=>{e.tabIndex=stops[i]})}"
 )
 """The theme gives what scrolls a stop for the keyboard. It asked for sizes and changed the page in turns, so that the
-page was laid out anew for each block of code; now ten are asked together, and only what differs is changed."""
+page was laid out anew for each block of code; now all are asked before one is changed."""
 
 ATTRIBUTE = re.compile(r'\b(?:class|id)="([^"]*)"')
 WORD = re.compile(r"[A-Za-z_][\w-]*")
@@ -197,7 +196,7 @@ def soften(path: Path) -> None:
     Raises:
         ExtensionError: if the script is not the one that this was written for.
     """
-    text, count = STOPS.subn(UNHURRIED, path.read_text(encoding="utf-8"))
+    text, count = STOPS.subn(TOGETHER, path.read_text(encoding="utf-8"))
     if count != 1:
         raise ExtensionError(f"{path.name} of the theme has changed: write STOPS in course_speed.py anew.")
     path.write_text(text, encoding="utf-8")
