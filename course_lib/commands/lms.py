@@ -76,16 +76,17 @@ def run(
             for spec in specs
         ]
         path.parent.mkdir(parents=True, exist_ok=True)
+        archive = path.with_name(f"{specs[0].slug}-feedback.zip")
+        if feedback:  # before the table: a file that allows no archive leaves nothing half done
+            pages, without = write_feedback_zip(archive, table, layout, rows, room, specs[0])
         write_atomically(path, table.to_bytes())
         console.print(f"[bold]{escape(source.name)}[/]  read as {layout.system}, {len(rows)} students understood")
         problems = _say_unknown(unknown)
         for item in filled:
             problems += _say(item)
         if feedback:
-            archive = path.with_name(f"{specs[0].slug}-feedback.zip")
-            count, without = write_feedback_zip(archive, table, layout, rows, room, specs[0])
             _list("No feedback page for", [name for name in without if name not in filled[0].absent])
-            console.print(f"  {count} feedback pages in {archive}", soft_wrap=True)
+            console.print(f"  {pages} feedback pages in {archive}", soft_wrap=True)
     except TableError as error:
         raise CommandError(f"{source}: {error}.") from error
     console.print(f"  the file to upload: {path}", soft_wrap=True)
@@ -100,7 +101,7 @@ def _say_unknown(unknown: Sequence[tuple[str, str]]) -> list[str]:
     console.print(f"[red]Not filled in[/] ({len(unknown)}):")
     for where, why in unknown:
         console.print(f"    {escape(where)}: {escape(why)}", soft_wrap=True)
-    return [f"{len(unknown)} rows are nobody's, or not one student's alone; the list says why."]
+    return [f"Rows that are nobody's, or not one student's alone: {len(unknown)}; the list says why."]
 
 
 def _say(done: Filled) -> list[str]:
@@ -112,11 +113,13 @@ def _say(done: Filled) -> list[str]:
     _list("In the place of others", [f"{w.student} {w.before} → {w.after}" for w in done.replaced])
     _list("Left as the file has it", [f"{student} {text}" for student, text in done.kept])
     _list("Nothing handed in by", done.absent)
-    _list("A score, and no row in the file", done.no_row)
+    _list("A score, and no row that is theirs alone", done.no_row)
     _list("Left, since a person has yet to grade something", done.waiting)
     problems = []
     if done.no_row:
-        problems.append(f"{len(done.no_row)} students with a score for {done.spec.slug} are not in the file.")
+        problems.append(
+            f"Students with a score for {done.spec.slug} and no row that is theirs alone: {len(done.no_row)}."
+        )
     if done.waiting:
         problems.append(
             f"{len(done.waiting)} scores for {done.spec.slug} are not complete and were left; grade the answers in "

@@ -350,3 +350,16 @@ def test_what_cannot_be_done_is_one_sentence(course: Course, graded: Made, tmp_p
     source.write_bytes(written([CANVAS_HEAD, POINTS]).encode())
     code, said = course("export", SLUG, "--fill", source, "--feedback", "--class", room)
     assert code == ATTENTION and "Moodle's grading worksheet, and this is" in said
+    assert "scores written" not in said and not (room / "lms" / source.name).exists()
+
+
+def test_a_student_who_stands_twice_in_the_file_is_not_said_to_be_missing(
+    course: Course, graded: Made, tmp_path: Path
+) -> None:
+    source = tmp_path / "worksheet.csv"
+    student = download(graded, source)[0]
+    lines = source.read_bytes().splitlines(keepends=True)
+    source.write_bytes(b"".join([*lines, lines[1]]))
+    code, said = course("export", SLUG, "--fill", source, "--class", graded.room.folder)
+    assert code == ATTENTION and f"no row that is theirs alone (1): {student}" in said
+    assert "student's alone: 2;" in said and f"for {SLUG} and no row that is theirs alone: 1." in said

@@ -48,7 +48,7 @@ class Filled:
         waiting: students whose score is not complete; their cells were left.
         kept: students whose cell the system uses for something else, with what it says.
         absent: students who handed in nothing; their cells were left.
-        no_row: students with a score whom the file does not have.
+        no_row: students with a score who have no row in the file, or several.
     """
 
     spec: Assignment
