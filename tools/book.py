@@ -62,6 +62,7 @@ SHOWN = [
     "build/kill-table/*.json",
     "build/hostile.json",
     "build/transcripts.json",
+    "build/pictures/*",
     "tests/grading/hostile/*.py",
 ]
 """What pages are made of: a change here renders them again."""
@@ -279,6 +280,20 @@ def render() -> None:
         raise BookError(f"The pages could not be rendered without a warning.\n{reason}")
 
 
+def take_pictures() -> None:
+    """Draw the instructor's pages that are out of date, in a process that a browser and a server may fail in.
+
+    Raises:
+        BookError: it failed twice, with all that it needs there; a busy machine may be too slow once.
+    """
+    for _ in range(2):
+        command = [sys.executable, "-m", "tools.instructor_pictures"]
+        done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        if done.returncode == 0:
+            return
+    raise BookError(f"The pictures of the instructor's pages cannot be drawn:\n{done.stderr[-2000:]}")
+
+
 def publish() -> None:
     """Put the rendered pages in the place of the last good book."""
     fresh = BOOK.with_name("book.new")
@@ -306,6 +321,8 @@ def build_book() -> bool:
             kill_tables.refresh()
         with console.status("do an instructor's round"):
             transcripts.refresh()
+        with console.status("take pictures for an instructor's round"):
+            take_pictures()
         shown = json.dumps(digest(find_files(SHOWN + READ)), indent=0)
         if BOOK.is_dir() and STAMP.is_file() and STAMP.read_text(encoding="utf-8") == shown:
             return False

@@ -1,17 +1,20 @@
-"""Draw the pictures of the instructor's pages: reports, feedback and the formgrader, on a made-up class of a hundred.
+"""Draw the pictures of the instructor's pages: reports, feedback and the formgrader, on a made-up class.
 
-    python -m tools.instructor_pictures            make the class in build/pictured, where it is not there yet
-    python -m tools.instructor_pictures CLASS      take a class that is graded already, with reports and feedback
+    python -m tools.instructor_pictures            into build/pictures, where what they show has changed
+    python -m tools.instructor_pictures CLASS      the same of a class that is graded, with reports and feedback
 
-The pictures are small and committed, so that the pages show them where there is no browser or no sandbox. Draw them
-again when a page has changed enough to tell. Nothing outside this machine is asked for anything.
+The book's build does so. Where there is no Chromium or no sandbox nothing is drawn, and the pages say so. Nothing
+outside this machine is asked for anything.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -29,17 +32,23 @@ from course_lib.grading.spec import assignment
 from course_lib.grading.standing import standings
 from tests.browser import launch_browser, watch
 from tests.check.jupyterlab import serve_lab
-from tools.book import BUILD, ROOT
+from tools import transcripts
 from tools.screenshot import keep
 
-PICTURES = ROOT / "book" / "instructor" / "pictures"
+ROOT = Path(__file__).resolve().parents[1]
+PICTURES = ROOT / "build" / "pictures"
+MADE = "made.json"
+NAMES = ["report", "term", "feedback", "menu", "waiting", "written"]
 SLUG = "04-attention-layer"
 SLUGS = ("01-sequences", SLUG, "06-language-models")
-SIZE = 100
+SIZE = 24
 WIDTH = 760
 PIXELS = 1.5
 SECONDS = 90_000
 """In milliseconds: how long a page of the server may take."""
+
+NO_SANDBOX = 3
+"""The exit code of a command that this machine cannot do."""
 
 MISTAKE = "A known mistake"
 """How feedback says that a mistake is a known one."""
@@ -47,12 +56,55 @@ MISTAKE = "A known mistake"
 POINTS, COMMENT = "2.5", "Why by the root of d, and not by d? And what does a large score do to the softmax?"
 
 
+class CannotDraw(Exception):
+    """Something that the pictures need is not there; the message says what."""
+
+
+def key() -> str:
+    """Hash of what decides how the pictures look."""
+    return hashlib.sha256(f"{transcripts.key()}{Path(__file__).read_text(encoding='utf-8')}".encode()).hexdigest()
+
+
+def refresh() -> str:
+    """Draw the pictures where what is kept is out of date; says what was done."""
+    made = PICTURES / MADE
+    if made.is_file():
+        kept = json.loads(made.read_text(encoding="utf-8"))
+        if kept["key"] == key() and kept["drawn"]:
+            return "is up to date"
+    shutil.rmtree(PICTURES, ignore_errors=True)
+    PICTURES.mkdir(parents=True)
+    said = "was drawn anew"
+    try:
+        with tempfile.TemporaryDirectory(prefix="course-pictures-") as place:
+            folder = Path(place).resolve() / "class"
+            make_class(folder)
+            draw_all(Classroom(folder))
+    except CannotDraw as problem:
+        said = f"was not drawn: {problem}"
+    drawn = sorted(path.name for path in PICTURES.glob("*.png"))
+    text = json.dumps({"key": key(), "names": NAMES, "drawn": drawn}, indent=1)
+    made.write_text(text + "\n", encoding="utf-8")
+    return said
+
+
 def make_class(folder: Path) -> None:
-    """A hundred students over three assignments, graded, with reports and feedback; what is there already stays."""
+    """Students over three assignments, graded, with reports and feedback.
+
+    Raises:
+        CannotDraw: this machine has no browser, or no sandbox to grade in.
+    """
+    if shutil.which("chromium") is None:
+        raise CannotDraw("there is no Chromium here; install the Debian package chromium")
 
     def course(*words: str) -> None:
         command = [str(Path(sys.executable).with_name("course")), *words]
-        subprocess.run(command, cwd=ROOT, env=os.environ | {"COURSE_CLASS": str(folder)}, check=True)
+        settings = os.environ | {"COURSE_CLASS": str(folder)}
+        done = subprocess.run(command, cwd=ROOT, env=settings, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        if done.returncode == NO_SANDBOX:
+            raise CannotDraw(done.stderr.strip() or done.stdout.strip())
+        if done.returncode not in (0, 1):  # 1 says that something is left to a person
+            raise RuntimeError(f"course {' '.join(words)}: {done.stdout}{done.stderr}")
 
     for slug in SLUGS:
         course("sample-class", slug, "--size", str(SIZE))
@@ -146,13 +198,8 @@ def draw_formgrader(browser: Browser, room: Classroom, student: str) -> None:
         keep(Image.open(io.BytesIO(answer.screenshot())), PICTURES / "written.png")
 
 
-def main(folder: Annotated[Path | None, typer.Argument(metavar="CLASS")] = None) -> None:
-    """Draw every picture."""
-    if folder is None:
-        folder = BUILD / "pictured"
-        make_class(folder)
-    room = Classroom(folder.resolve())
-    PICTURES.mkdir(exist_ok=True)
+def draw_all(room: Classroom) -> None:
+    """Draw every picture of a class that is graded."""
     student = next(
         name for name, found in standings(room, SLUG).items() if any(cell.waiting for cell in found.cells.values())
     )
@@ -160,6 +207,15 @@ def main(folder: Annotated[Path | None, typer.Argument(metavar="CLASS")] = None)
         draw_reports(browser, room)
         draw_feedback(browser, room)
         draw_formgrader(browser, room, student)
+
+
+def main(folder: Annotated[Path | None, typer.Argument(metavar="CLASS")] = None) -> None:
+    """Draw the pictures that are out of date, or those of a class of yours."""
+    if folder is None:
+        print(f"{PICTURES.relative_to(ROOT)} {refresh()}")
+    else:
+        PICTURES.mkdir(parents=True, exist_ok=True)
+        draw_all(Classroom(folder.resolve()))
 
 
 if __name__ == "__main__":

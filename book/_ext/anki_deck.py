@@ -5,8 +5,10 @@ A note's identity is its card's id. Whoever imports a newer deck keeps the sched
 
 from __future__ import annotations
 
+import tempfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -60,4 +62,15 @@ def write(decks: Sequence[Mapping[str, Any]], path: Path, *, titles: Mapping[str
             note = genanki.Note(MODEL, fields, guid=genanki.guid_for(str(card["id"])), tags=[slug])
             subdeck.add_note(note)
         made.append(subdeck)
-    genanki.Package(made).write_to_file(path, timestamp=0)
+    with tempfile.TemporaryDirectory() as place, _files_in(place):
+        genanki.Package(made).write_to_file(path, timestamp=0)
+
+
+@contextmanager
+def _files_in(place: str) -> Iterator[None]:
+    """Temporary files stand in this folder meanwhile: genanki leaves its database behind."""
+    before, tempfile.tempdir = tempfile.tempdir, place
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before

@@ -19,7 +19,8 @@ from sphinx.util.images import get_image_size
 
 ROOT = Path(__file__).resolve().parents[2]
 TRANSCRIPTS = ROOT / "build" / "transcripts.json"
-PICTURES = ROOT / "book" / "instructor" / "pictures"
+PICTURES = ROOT / "build" / "pictures"
+NOT_DRAWN = "Here stands a picture where Chromium and the sandbox are there when the pages are made. It shows: "
 MISSING = "This machine could not run the command when the pages were made, so its words are not shown."
 PIXELS = 1.5
 """Of a picture to one of the page."""
@@ -56,10 +57,18 @@ class Screen(SphinxDirective):
         if not self.options.get("alt") or not self.content:
             raise self.error(f"the picture {name} needs :alt: and a caption.")
         self.options["name"] = f"screen-{name}"
+        made = PICTURES / "made.json"
+        if not made.is_file():
+            raise self.error(f"{made} is not there: run `python -m tools.instructor_pictures`.")
+        self.env.note_dependency(str(made))
+        kept: dict[str, Any] = json.loads(made.read_text(encoding="utf-8"))
+        if name not in kept["names"]:
+            raise self.error(f"tools/instructor_pictures.py draws no picture {name}: {', '.join(kept['names'])}.")
+        if not kept["drawn"]:
+            shown = nodes.emphasis(text=f"{NOT_DRAWN}{self.options['alt'][0].lower()}{self.options['alt'][1:]}")
+            return [nodes.paragraph("", "", shown)]
         frame = nodes.container(classes=["course-screen", "pst-scrollable-table-container"])
         light, dark = PICTURES / f"{name}.png", PICTURES / f"{name}-dark.png"
-        if not light.is_file():
-            raise self.error(f"{light.name} is not in {PICTURES}: run `python -m tools.instructor_pictures`.")
         frame += self.picture(light, "only-light" if dark.is_file() else "")
         if dark.is_file():
             frame += self.picture(dark, "only-dark")
