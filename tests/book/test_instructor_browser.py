@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser
 
 from tests.browser import launch_browser, serve, watch
-from tools import transcripts
+from tools import instructor_pictures, transcripts
 
 pytestmark = pytest.mark.slow
 PAGE = "book/instructor/index.html"
@@ -44,10 +45,19 @@ def test_each_picture_is_there_once_with_words_and_large_enough_to_read(
             assert len(shown[0].get_attribute("alt") or "") > 40
             dark = (shown[0].get_attribute("src") or "").endswith("-dark.png")
             assert dark == (mode == "dark") or frame.locator("img").count() == 1
-        assert page.locator(".course-screen").count() >= 5
+        assert page.locator(".course-screen").count() == len(instructor_pictures.NAMES)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert traffic.faults() == []
     page.context.close()
+
+
+def test_no_picture_is_blank(built_book: Path) -> None:
+    drawn = json.loads((instructor_pictures.PICTURES / instructor_pictures.MADE).read_text(encoding="utf-8"))["drawn"]
+    assert {name.removesuffix(".png").removesuffix("-dark") for name in drawn} == set(instructor_pictures.NAMES)
+    for name in drawn:
+        with Image.open(instructor_pictures.PICTURES / name) as picture:
+            most = max(count for count, _ in picture.convert("RGB").getcolors(picture.width * picture.height))
+            assert most < 0.98 * picture.width * picture.height, name
 
 
 def test_the_page_says_what_the_commands_said(browser: Browser, built_book: Path) -> None:
