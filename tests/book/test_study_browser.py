@@ -7,6 +7,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -324,6 +325,15 @@ def test_the_anki_deck_holds_the_cards_and_is_the_same_for_the_same_cards(folder
         anki_deck.write([CARDS], path, titles={})
     members = [[zipfile.ZipFile(path).read(name) for name in ("collection.anki2", "media")] for path in paths]
     assert members[0] == members[1]
+
+
+def test_a_deck_leaves_no_database_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    private = tmp_path / "temporary"
+    private.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(private))
+    anki_deck.write([CARDS], tmp_path / "a.apkg", titles={})
+    assert (tmp_path / "a.apkg").is_file()
+    assert list(private.iterdir()) == []
 
 
 def test_a_formula_reaches_anki_unbroken() -> None:
