@@ -12,6 +12,7 @@ from nbgrader.exchange.default import ExchangeCollect, ExchangeReleaseAssignment
 
 from course_lib.grading.classroom import Classroom
 from course_lib.grading.ingest import MAX_FILE
+from course_lib.grading.intake.archive import is_whole
 from course_lib.grading.release import register
 
 
@@ -90,12 +91,3 @@ class Collect(ExchangeCollect):
                 place.write_bytes(source.read(MAX_FILE))
         finally:
             os.close(file)
-
-
-def is_whole(folder: Path) -> bool:
-    """Whether nbgrader has finished handing in a folder: the last it does is to let everybody write to it."""
-    try:
-        mode = folder.lstat().st_mode
-        return stat.S_ISDIR(mode) and bool(mode & stat.S_IWOTH) and (folder / "submission_secret.txt").exists()
-    except OSError:
-        return False

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import os
+import pwd
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from nbgrader.utils import parse_utc
@@ -98,6 +100,27 @@ def test_from_an_exchange_the_latest_submission_is_taken_in_with_its_time(
         assert written == f"2026-03-0{number + 1} 10:00:00.250000 UTC\n"
         assert parse_utc(written.strip()) == handed_in_at(new.room, student, SLUG)
         assert (new.room.submitted(student, SLUG) / "submission_secret.txt").read_bytes() == b"x"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives files to other accounts, which takes root")
+def test_in_a_live_exchange_a_folder_counts_for_nobody_but_its_owner(
+    course: Course, new: Class, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accounts = dict(zip(range(70_001, 70_007), new.students, strict=False))
+    monkeypatch.setattr(pwd, "getpwuid", lambda number: SimpleNamespace(pw_name=accounts[number]))
+    inbound = exchange(new, tmp_path / "exchange")
+    honest, forged, unfinished, elsewhere = (
+        next(folder for folder in inbound.iterdir() if folder.name.startswith(f"{student}+{SLUG}+2026-03"))
+        for student in new.students[:4]
+    )
+    for folder, owner in ((honest, 70_001), (forged, 70_001), (unfinished, 70_003), (elsewhere, 80_000)):
+        os.chown(folder, owner, owner)
+        folder.chmod(0o755 if folder == unfinished else 0o777)
+    code, said = collected(course, new, tmp_path / "exchange", "--yes")
+    assert code == DONE
+    assert f"its folder says {new.students[1]} and belongs to {new.students[0]}" in said
+    assert "not handed in to its end yet" in said
+    assert set(new.taken()) == {*list(new.notebooks)[:7]} - set(new.students[1:3])
 
 
 def test_an_exchange_of_several_courses_is_not_guessed_at(course: Course, new: Class, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import sys
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
@@ -69,6 +70,10 @@ class Source(ABC):
         self.entries: list[Entry] = []
         self.refused: list[tuple[str, str]] = []
 
+    def stranger(self, folder: str) -> str:
+        """The account that a folder belongs to, where that is somebody else's on this machine, or ""."""
+        return ""
+
     @abstractmethod
     def read(self, entry: Entry) -> bytes:
         """The bytes of an entry.
@@ -121,6 +126,20 @@ class Folder(Source):
         name = Path(error.filename).relative_to(self.path)
         self.refused.append((shown(str(name)), f"it cannot be opened: {error.strerror}"))
 
+    def stranger(self, folder: str) -> str:
+        """The account that a folder belongs to, where that is somebody else's on this machine, or ""."""
+        if sys.platform == "win32":  # it has no such accounts
+            return ""
+        import pwd
+
+        owner = (self.path / folder).lstat().st_uid
+        if owner in (0, os.getuid()):
+            return ""
+        try:
+            return pwd.getpwuid(owner).pw_name
+        except KeyError:  # copied from a machine with other accounts
+            return ""
+
     def read(self, entry: Entry) -> bytes:
         """The bytes of a file."""
         try:
@@ -170,6 +189,15 @@ class Archive(Source):
                 return _within_limit(file.read(MAX_FILE + 1))
         except READ_ERRORS as error:
             raise EntryError(f"it is damaged in the archive ({type(error).__name__}); download it again") from error
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether nbgrader has finished handing in a folder: the last it does is to let everybody write to it."""
+    try:
+        mode = folder.lstat().st_mode
+        return stat.S_ISDIR(mode) and bool(mode & stat.S_IWOTH) and (folder / "submission_secret.txt").exists()
+    except OSError:
+        return False
 
 
 def shown(text: str) -> str:

@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
 from pathlib import Path
@@ -19,8 +19,8 @@ from course_lib.grading.classroom import Classroom
 from course_lib.grading.collect import other_notebooks
 from course_lib.grading.groups import spec_of
 from course_lib.grading.ingest import read_submission
-from course_lib.grading.intake.archive import Entry, EntryError, Source, shown
-from course_lib.grading.intake.names import Claim, Kind, read_claim
+from course_lib.grading.intake.archive import Entry, EntryError, Source, is_whole, shown
+from course_lib.grading.intake.names import EXCHANGE, Claim, Kind, read_claim
 from course_lib.grading.intake.roster import Match, Members, is_possible_id, match
 from course_lib.grading.spec import Assignment
 from course_lib.grading.standing import LATE_MARK, handed_in_at
@@ -98,7 +98,7 @@ def make_plan(
     notebooks: dict[str, list[Claim]] = {}
     others: dict[str, list[Claim]] = {}
     entries = [entry for entry in source.entries if entry.parts[-1] not in OF_NBGRADER]
-    for claim in (read_claim(entry, kind, spec) for entry in entries):
+    for claim in (_checked(read_claim(entry, kind, spec), source, kind) for entry in entries):
         if claim.other and claim.entry.is_notebook and kind != "exchange":
             plan.problems.append((claim.entry.name, claim.other))
         elif claim.other:
@@ -118,6 +118,25 @@ def make_plan(
         why = "no notebook" if aim is plan.left_out else f"{student} handed in this, and no notebook"
         aim += [(claim.entry.name, why) for claim in claims]
     return plan
+
+
+def _checked(claim: Claim, source: Source, kind: Kind) -> Claim:
+    """The claim, unless it stands in an exchange where somebody else has made the folder that bears the name.
+
+    What is still being handed in there is left for the next time.
+    """
+    if kind != "exchange" or claim.other:
+        return claim
+    parts, student = claim.entry.parts, claim.words[0][0]
+    folder = "/".join(parts[: 1 + next(i for i, part in enumerate(parts) if EXCHANGE.fullmatch(part))])
+    owner = source.stranger(folder)
+    if not owner:
+        return claim
+    if owner != student:
+        return replace(claim, other=f"its folder says {student} and belongs to {owner}; look into it")
+    if not is_whole(source.path / folder):
+        return replace(claim, other="not handed in to its end yet; collect again later")
+    return claim
 
 
 def apply(plan: Plan, source: Source, classroom: Classroom, spec: Assignment, *, replace: bool) -> int:
