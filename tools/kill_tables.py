@@ -11,8 +11,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -50,24 +53,28 @@ def refresh(*, mutants: bool = False) -> list[str]:
     Raises:
         RuntimeError: a table cannot be made, with the end of what the command said.
     """
-    made = []
+    stale = []
     for slug in slugs():
         kept = read(slug)
-        key = key_of(slug)
-        if kept is not None and kept["key"] == key and (kept["mutants"] or not mutants):
-            continue
-        command = [str(Path(sys.executable).with_name("course")), "kill-table", slug, "--json"]
-        done = subprocess.run([*command, *(["--mutants"] if mutants else [])], cwd=ROOT, capture_output=True, text=True)
-        if not done.stdout.strip():
-            raise RuntimeError(f"The kill table of {slug} cannot be made: {done.stderr.strip()[-500:]}")
-        (table,) = json.loads(done.stdout)
-        FOLDER.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({"key": key, "mutants": mutants, "table": table}, indent=1, ensure_ascii=False)
-        part = FOLDER / f"{slug}.part"
-        part.write_text(text + "\n", encoding="utf-8")
-        part.replace(FOLDER / f"{slug}.json")
-        made.append(slug)
-    return made
+        if kept is None or kept["key"] != key_of(slug) or (mutants and not kept["mutants"]):
+            stale.append(slug)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # each waits for a process of its own
+        list(pool.map(partial(_make, mutants=mutants), stale))
+    return stale
+
+
+def _make(slug: str, *, mutants: bool) -> None:
+    key = key_of(slug)
+    command = [str(Path(sys.executable).with_name("course")), "kill-table", slug, "--json"]
+    done = subprocess.run([*command, *(["--mutants"] if mutants else [])], cwd=ROOT, capture_output=True, text=True)
+    if not done.stdout.strip():
+        raise RuntimeError(f"The kill table of {slug} cannot be made: {done.stderr.strip()[-500:]}")
+    (table,) = json.loads(done.stdout)
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({"key": key, "mutants": mutants, "table": table}, indent=1, ensure_ascii=False)
+    part = FOLDER / f"{slug}.part"
+    part.write_text(text + "\n", encoding="utf-8")
+    part.replace(FOLDER / f"{slug}.json")
 
 
 def main(mutants: Annotated[bool, typer.Option("--mutants", help="With automatic mutants.")] = False) -> None:
