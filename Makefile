@@ -38,11 +38,12 @@ deploy/jupyterhub/node_modules/.ready: deploy/jupyterhub/package.json deploy/jup
 	@touch $@
 
 course: setup ## render the book, release, grade a sample class, show where everything is
-	@tools/system-packages bubblewrap || true
+	@tools/system-packages bubblewrap chromium || true
 	$(BIN)/python -m tools.book build
 	$(BIN)/course demo
 
 book: setup ## render the book into build/book
+	@tools/system-packages chromium || true
 	$(BIN)/python -m tools.book build
 
 pdf: setup ## the whole book, to be printed, as build/book.pdf
