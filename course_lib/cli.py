@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import course_lib.lean  # noqa: F401
 from course_lib.commands import ATTENTION, ENVIRONMENT, FAULT, USAGE, CommandError, console, errors
 
 if TYPE_CHECKING:
     from course_lib.grading.sandbox import Grounds
 
-# nbformat's schemas name no IRI, and whoever could check one builds dozens of grammars at import, for seconds
-sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # arrays are small; two threads beside another busy process are slower
 
 EXIT_CODES = """

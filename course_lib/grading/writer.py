@@ -24,6 +24,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+import course_lib.lean  # noqa: F401
 from course_lib.grading.classroom import ClassFault, Classroom
 from course_lib.grading.commit import commit
 from course_lib.grading.spec import Assignment, assignment

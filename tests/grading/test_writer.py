@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Iterator
 
@@ -56,3 +57,9 @@ def test_a_writer_that_ends_or_meets_a_fault_is_named(
         list(commit_apart(handed_in.room, SPEC, handed_in.plans))
     assert said in str(fault.value)
     assert len(pending(handed_in.room, SPEC, handed_in.results)) == len(handed_in.plans)
+
+
+def test_the_process_that_writes_does_not_import_the_grammars_of_addresses() -> None:
+    code = "import sys, course_lib.grading.writer; print(sys.modules['jsonschema'], sys.modules['rfc3987_syntax'])"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "jsonschema" in said and said.strip().endswith("None")
