@@ -244,6 +244,18 @@ def test_nothing_on_a_printed_page_is_wider_than_the_paper(browser: Browser, bui
     context.close()
 
 
+def test_a_listing_may_be_divided_between_pages_and_a_short_table_not(browser: Browser, built_book: Path) -> None:
+    page = browser.new_page(viewport={"width": PAPER, "height": 900})
+    page.set_default_timeout(WAIT)
+    page.goto(f"file://{built_book}/{CHAPTER}.html", wait_until="load")
+    page.emulate_media(media="print")
+    held = "parts => [...new Set(parts.map(part => getComputedStyle(part).breakInside))]"
+    assert page.locator("article .cell_input, article .cell_input *").evaluate_all(held) == ["auto"]
+    assert page.locator("article table").filter(has_not=page.locator("tbody > tr:nth-child(9)")).evaluate_all(held) == [
+        "avoid"
+    ]
+
+
 @pytest.mark.soak
 def test_the_whole_book_is_one_pdf(built_book: Path, tmp_path: Path) -> None:
     made = make(built_book, tmp_path / "book.pdf", pdf.find_parts(ROOT))
