@@ -75,6 +75,8 @@ def test_a_syntax_error_is_reported_with_its_line(scope: dict[str, object]) -> N
         "%%capture out\na = 1",
         "%time a = 1",
         "a = 1\na?",
+        "In [3]: a = 1",
+        "    a = 1\n    b = 2",
         "%load_ext autoreload\n%autoreload 2\na = 1",
         "get_ipython().run_line_magic('timeit', '1')\na = 1",
         "from IPython.display import display\ndisplay(1)\na = 1",
