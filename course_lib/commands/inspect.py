@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from course_lib.grading.standing import standings
 from course_lib.grading.variant import parse, vary
 
 LISTED = 24
+MANY, SHOWN = 6, 3
+"""Students with the same difference from which they share a line, and how many of them it names."""
 
 
 def kills(
@@ -99,15 +102,31 @@ def audit(folder: Path | None) -> None:
         group = [item for item in found if item.kind == kind]
         if group:
             console.print(f"[red]✗[/] [bold]{kind}[/] ({len(group)}). {remedy}", soft_wrap=True)
-        for item in group[:LISTED]:
-            console.print(f"    {escape(item.where)}: {escape(item.text)}", soft_wrap=True)
-        if len(group) > LISTED:
-            console.print(f"    and {len(group) - LISTED} more")
-    if problems or found:
-        raise CommandError(
-            f"{len(problems)} things are wrong with the results in {room.results}, and {len(found)} differ between "
-            "results, gradebook and table; each line says where, and what to do"
-        )
+        lines = _together(group)
+        for line in lines[:LISTED]:
+            console.print(f"    {escape(line)}", soft_wrap=True)
+        if len(lines) > LISTED:
+            console.print(f"    and {len(lines) - LISTED} more")
+    counts = [f"{len(problems)} with the results in {room.results}"] * bool(problems)
+    counts += [f"{len(found)} between results, gradebook and table"] * bool(found)
+    if counts:
+        raise CommandError(f"not everything agrees: {', and '.join(counts)}. Each line says where, and what to do.")
+
+
+def _together(group: Sequence[Difference]) -> list[str]:
+    """A line for each difference, and one for all students of an assignment who have the same."""
+    whose: dict[tuple[str, str], list[str]] = {}
+    for item in group:
+        student, _, rest = item.where.partition("/")
+        whose.setdefault((rest, item.text), []).append(student)
+    lines = []
+    for (rest, text), students in whose.items():
+        if len(students) < MANY:
+            lines += [f"{'/'.join([student, rest] if rest else [student])}: {text}" for student in students]
+        else:
+            names = ", ".join(students[:SHOWN])
+            lines.append(f"{rest}, {len(students)} students: {text} ({names} and {len(students) - SHOWN} more)")
+    return lines
 
 
 def _show(table: KillTable) -> None:

@@ -126,11 +126,21 @@ def test_of_many_differences_the_first_are_named_and_the_rest_counted(
     course: Course, graded: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inspect, "LISTED", 3)
-    for student in graded.plans:
-        set_score(graded, student, CELL, auto_score=0.25)
+    for number, student in enumerate(graded.plans):
+        set_score(graded, student, CELL, auto_score=0.25 + number / 8)
     code, said = course("audit", "--class", graded.room.folder)
     assert code == ATTENTION and f"{BY_HAND} (8)" in said and "and 5 more" in said
     assert sum(f"{student}/{SLUG}: " in said for student in graded.plans) == 3
+
+
+def test_what_all_have_in_common_is_one_line(course: Course, graded: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keys, "_spec_hash", lambda slug: "another")
+    set_score(graded, first := sorted(graded.plans)[0], CELL, auto_score=0.25)
+    code, said = course("audit", "--class", graded.room.folder)
+    assert code == ATTENTION and f"{STALE} (8)" in said
+    assert f"{SLUG}, 8 students: changed since it was graded: " in said and "and 5 more)" in said
+    assert f"{first}/{SLUG}: {CELL} has 0.25 in the gradebook" in said
+    assert "1 with the results" not in said and "9 between results, gradebook and table" in said
 
 
 def test_what_is_handed_in_and_not_graded_is_missing(course: Course, handed_in: Made) -> None:
