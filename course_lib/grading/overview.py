@@ -47,8 +47,8 @@ REMEDIES = {
     FILES: "The notebook had another name or did not come alone; make sure that the right one was graded.",
     LATE: "nbgrader holds the times; the penalty is the one set in nbgrader_config.py.",
     WRITTEN: "In the formgrader: Manual Grading.",
-    UNGRADED: "Run `course grade`.",
-    UNOFFICIAL: "Install what `course doctor` names and grade again before these scores count.",
+    UNGRADED: "To grade them: course grade.",
+    UNOFFICIAL: "Install what course doctor names, and grade again before these scores count.",
 }
 
 
