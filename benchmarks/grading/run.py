@@ -310,6 +310,10 @@ def quote(tables: str) -> None:
     README.write_text(f"{before}{begin}\n\n{tables}\n{end}{rest.partition(end)[2]}", encoding="utf-8")
 
 
+def _words(option: str, value: int | list[int]) -> list[str]:
+    return [f"--{option}", *(str(number) for number in (value if isinstance(value, list) else [value]))]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--students", type=int, default=100, help="size of the class that is graded both ways")
@@ -329,7 +333,8 @@ def main() -> None:
         unsafe_local=options.unsafe_local,
         work=options.work.resolve(),
     )
-    command = shlex.join(["python", "-m", "benchmarks.grading.run", *sys.argv[1:]])
+    asked = [word for option in ("students", "growth", "jobs") for word in _words(option, getattr(options, option))]
+    command = shlex.join(["python", "-m", "benchmarks.grading.run", *asked, *["--unsafe-local"] * options.unsafe_local])
     text = json.dumps({"command": command, **results}, indent=2) + "\n"
     if options.out == "-":
         print(text, end="")
