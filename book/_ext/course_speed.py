@@ -38,15 +38,12 @@ RESOLVED = (
 )
 THEME = "_static/scripts/pydata-sphinx-theme.js"
 STOPS = re.compile(
-    r'document\.querySelectorAll\((?P<which>\["pre".*?\]\.join\(", "\))\)'
-    r"\.forEach\(e=>\{e\.tabIndex=(?P<stop>[^}]*)\}\)"
+    r'document\.querySelectorAll\(\["pre"[^)]*?\]\.join\(", "\)\)'
+    r"\.forEach\(e=>\{e\.tabIndex=[^}]*\}\)"
 )
-TOGETHER = (
-    r"{const parts=[...document.querySelectorAll(\g<which>)],stops=parts.map(e=>\g<stop>);"
-    r"parts.forEach((e,i)=>{e.tabIndex=stops[i]})}"
-)
-"""The theme gives what scrolls a stop for the keyboard. It asked for sizes and changed the page in turns, so that the
-page was laid out anew for each block of code; now all are asked before one is changed."""
+DRAW = "window.drawPage()"
+"""The theme gives what scrolls a stop for the keyboard. It asked for all sizes at once, so that a browser had to lay
+out the whole page before it answered; drawing.js does it by parts."""
 
 ATTRIBUTE = re.compile(r'\b(?:class|id)="([^"]*)"')
 WORD = re.compile(r"[A-Za-z_][\w-]*")
@@ -191,12 +188,12 @@ def quicken(text: str, *, sheet: str, options: str) -> str:
 
 
 def soften(path: Path) -> None:
-    """Let the theme's script not hold up a long page.
+    """Let the theme's script leave the blocks that scroll to drawing.js.
 
     Raises:
         ExtensionError: if the script is not the one that this was written for.
     """
-    text, count = STOPS.subn(TOGETHER, path.read_text(encoding="utf-8"))
+    text, count = STOPS.subn(DRAW, path.read_text(encoding="utf-8"))
     if count != 1:
         raise ExtensionError(f"{path.name} of the theme has changed: write STOPS in course_speed.py anew.")
     path.write_text(text, encoding="utf-8")

@@ -19,7 +19,6 @@ from course_speed import (
     RESOLVED,
     SCRIPT,
     SHEET,
-    STOPS,
     find_names,
     move_addresses,
     order_sheets,
@@ -34,6 +33,8 @@ from sphinx.errors import ExtensionError
 from tests.browser import launch_browser, serve
 from tools.book import ROOT
 
+DRAWING = ROOT / "book" / "theme" / "drawing.js"
+DRAWN = "document.documentElement.dataset.drawn !== undefined"
 PAGE = """<html lang="en" data-content_root="../" data-theme="auto"><head>
 <link rel="stylesheet" type="text/css" href="../_static/one.css?v=1" />
 <link href="../_static/two.css" rel="stylesheet" />
@@ -140,16 +141,18 @@ THEIRS = (
 )
 
 
-def test_the_theme_s_script_asks_for_sizes_together(tmp_path: Path) -> None:
+def test_the_theme_s_script_leaves_what_scrolls_to_ours(tmp_path: Path) -> None:
     path = tmp_path / "theme.js"
     path.write_text(f"before();{THEIRS}after();")
     soften(path)
-    text = path.read_text()
-    assert text == (
-        'before();const e=()=>{{const parts=[...document.querySelectorAll(["pre",".x"].join(", "))],'
-        "stops=parts.map(e=>e.scrollWidth>e.clientWidth?0:-1);parts.forEach((e,i)=>{e.tabIndex=stops[i]})}},t=1;after();"
-    )
-    assert STOPS.search(text) is None
+    assert path.read_text() == "before();const e=()=>{window.drawPage()},t=1;after();"
+    assert "window.drawPage = " in DRAWING.read_text(encoding="utf-8")
+
+
+def test_style_and_script_speak_of_the_same_blocks() -> None:
+    match = re.search(r'BLOCKS = "(.+?)"', DRAWING.read_text(encoding="utf-8"))
+    assert match is not None
+    assert f"html:not(.all-drawn) {match[1]} {{" in DRAWING.with_name("course.css").read_text(encoding="utf-8")
 
 
 def test_another_script_than_the_one_that_is_known_stops_the_build(tmp_path: Path) -> None:
@@ -280,6 +283,77 @@ def test_the_largest_thing_in_the_first_view_is_text_of_the_page_itself(
     page.goto(f"{address}/{name}.html", wait_until="load")
     page.wait_for_function("window.largest.length > 0")
     assert page.evaluate("window.largest.at(-1)") == ""
+    page.context.close()
+
+
+STOPS = """
+() => [...document.querySelectorAll(".bd-article pre, .bd-article .cell_output > .output")].map(part => ({
+  scrolls: part.scrollWidth > part.clientWidth || part.scrollHeight > part.clientHeight,
+  stops: part.tabIndex === 0,
+}))
+"""
+LAST = "[...document.querySelectorAll('.bd-article section > p > *')].at(-1)"
+LATER = "window.requestIdleCallback = draw => { (window.put ??= []).push(draw); }"
+TOP = "document.getElementById(decodeURIComponent(location.hash.slice(1))).getBoundingClientRect().top"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_a_page_is_drawn_to_its_end_and_what_scrolls_has_a_stop(browser: Browser, address: str, name: str) -> None:
+    page = open_telephone(browser)
+    page.goto(f"{address}/{name}.html")
+    page.wait_for_function(DRAWN)
+    assert page.evaluate(f"{LAST}.checkVisibility({{contentVisibilityAuto: true}})")
+    found = page.evaluate(STOPS)
+    assert any(part["scrolls"] for part in found)
+    assert all(part["scrolls"] == part["stops"] for part in found)
+    page.context.close()
+
+
+@pytest.mark.slow
+def test_what_is_far_away_waits_until_the_browser_has_time_for_it(browser: Browser, address: str) -> None:
+    page = open_telephone(browser)
+    page.add_init_script(LATER)
+    page.goto(f"{address}/{CHAPTERS[0]}.html")
+    page.wait_for_function("window.put?.length > 0")
+    assert not page.evaluate(f"{LAST}.checkVisibility({{contentVisibilityAuto: true}})")
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate(f"{LAST}.checkVisibility({{contentVisibilityAuto: true}})")
+    page.context.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["typed", "followed"])
+def test_a_link_leads_to_its_place_in_a_page_that_is_not_drawn_yet(browser: Browser, address: str, way: str) -> None:
+    page = open_telephone(browser)
+    page.add_init_script(LATER)
+    page.goto(f"{address}/{CHAPTERS[0]}.html")
+    places = page.evaluate("[...document.querySelectorAll('.bd-article section section[id]')].map(part => part.id)")
+    place = places[len(places) * 3 // 4]
+    if way == "typed":
+        page.goto("about:blank")
+        page.goto(f"{address}/{CHAPTERS[0]}.html#{place}")
+    else:
+        page.wait_for_function("window.put?.length > 0")
+        page.evaluate(f'document.querySelector(\'.bd-toc a[href="#{place}"], a[href="#{place}"]\').click()')
+    page.wait_for_function(f"Math.abs({TOP}) < 150")
+    page.evaluate("(window.put ?? []).splice(0).forEach(draw => draw())")
+    page.wait_for_timeout(500)
+    assert abs(page.evaluate(TOP)) < 150
+    page.context.close()
+
+
+@pytest.mark.slow
+def test_a_page_that_is_loaded_again_shows_the_same_place(browser: Browser, address: str) -> None:
+    page = open_telephone(browser)
+    page.goto(f"{address}/{CHAPTERS[0]}.html")
+    page.wait_for_function(DRAWN)
+    page.evaluate("window.scrollTo({top: document.documentElement.scrollHeight * 0.7, behavior: 'instant'})")
+    page.wait_for_timeout(500)
+    before = page.evaluate("window.scrollY")
+    page.reload()
+    page.wait_for_function(DRAWN)
+    page.wait_for_function(f"Math.abs(window.scrollY - {before}) < 100")
     page.context.close()
 
 
