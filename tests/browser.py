@@ -56,6 +56,12 @@ def launch_browser() -> Iterator[Browser]:
             browser.close()
 
 
+def open_drawn(page: Page, address: str) -> None:
+    """Open a page of the book, and wait until it is drawn to its end: what is far from the window comes later."""
+    page.goto(address, wait_until="networkidle")
+    page.wait_for_function("document.documentElement.dataset.drawn !== undefined")
+
+
 def watch(page: Page) -> Traffic:
     """Stop every request to another host, and record it together with whatever else goes wrong."""
     traffic = Traffic()

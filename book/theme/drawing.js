@@ -7,7 +7,9 @@
     "pre, .nboutput > .output_area, .cell_output > .output, .jp-RenderedHTMLCommon, .pst-scrollable-table-container";
   const SLICE = 8; // ms: what is drawn at once; longer, and a slow telephone would not answer
   const page = document.documentElement;
-  const later = window.requestIdleCallback ?? ((draw) => window.setTimeout(draw, 16));
+  const later = window.requestIdleCallback
+    ? (draw) => window.requestIdleCallback(draw, { timeout: 500 }) // ms: also beside a model that runs in the page
+    : (draw) => window.setTimeout(draw, 16);
   let waiting = []; // parts of the page
   let count = 8; // how many of them take a slice, by what the last ones took
   let drawing = false;

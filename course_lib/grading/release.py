@@ -13,6 +13,7 @@ import os
 import shutil
 import tempfile
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,7 +65,8 @@ def release(slug: str, *, exercises: Path = ROOT / "exercises", build: Path = RO
         ReleaseError: nbgrader refuses the solution.
     """
     target, stamp = exercises / slug, build / "release" / f"{slug}.stamp"
-    if stamp.exists() and (build / "source" / slug).exists() and stamp.read_text() == _state(slug, target):
+    source = build / "source" / slug / cases.FILE_NAME
+    if stamp.exists() and source.exists() and stamp.read_text() == _state(slug, target):
         return Release(slug, target, ())
     changed = _put_right(_make(assignment(slug), build), target)
     stamp.write_text(_state(slug, target))
@@ -150,14 +152,19 @@ def grade_cells(spec: Assignment, notebook: NotebookNode) -> dict[str, str]:
     return found
 
 
-def register(classroom: Classroom, slug: str) -> bool:
+def register(classroom: Classroom, slug: str, *, build: Path = ROOT / "build") -> bool:
     """Put the assignment's cells and points into the class's gradebook; say whether they were new or changed.
+
+    Its source notebook is made too where it is not there, or the formgrader would not list the assignment.
 
     Raises:
         ReleaseError: students have scores for another set of cells.
         ClassFault: the gradebook cannot be written now.
     """
     spec = assignment(slug)
+    if not (build / "source" / slug).exists():
+        with suppress(OSError):  # the course may belong to somebody else
+            _write_notebook(spec, build / "source")
     if is_registered(classroom, spec):
         return False
     classroom.folder.mkdir(parents=True, exist_ok=True)
@@ -191,7 +198,7 @@ def _write_notebook(spec: Assignment, source: Path) -> None:
     folder = source / spec.slug
     if folder.exists():
         shutil.rmtree(folder)
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     nbformat.write(source_notebook(spec), folder / f"{spec.notebook}.ipynb")
 
 

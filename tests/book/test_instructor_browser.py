@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser
 
-from tests.browser import launch_browser, serve, watch
+from tests.browser import launch_browser, open_drawn, serve, watch
 from tools import instructor_pictures, transcripts
 
 pytestmark = pytest.mark.slow
@@ -33,7 +33,7 @@ def test_each_picture_is_there_once_with_words_and_large_enough_to_read(
     page.set_default_timeout(PATIENCE)
     traffic = watch(page)
     with serve(built_book) as address:
-        page.goto(f"{address}/{PAGE}", wait_until="networkidle")
+        open_drawn(page, f"{address}/{PAGE}")
         for frame in page.locator(".course-screen").all():
             shown = [image for image in frame.locator("img").all() if image.is_visible()]
             assert len(shown) == 1
@@ -64,7 +64,7 @@ def test_the_page_says_what_the_commands_said(browser: Browser, built_book: Path
     said = json.loads(transcripts.KEPT.read_text(encoding="utf-8"))["said"]
     page = browser.new_page()
     page.set_default_timeout(PATIENCE)
-    page.goto((built_book / PAGE).as_uri())
+    open_drawn(page, (built_book / PAGE).as_uri())
     shown = [block.inner_text().strip() for block in page.locator(".course-terminal pre").all()]
     text = page.locator("article").inner_text()
     source = (transcripts.ROOT / "book" / "instructor" / "index.md").read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser import launch_browser, serve
+from tests.browser import launch_browser, open_drawn, serve
 
 pytestmark = pytest.mark.slow
 
@@ -67,7 +67,7 @@ def browser() -> Iterator[Browser]:
 def open_page(browser: Browser, address: str, name: str) -> Page:
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.set_default_timeout(PATIENCE)
-    page.goto(f"{address}/{name}.html", wait_until="networkidle")
+    open_drawn(page, f"{address}/{name}.html")
     return page
 
 

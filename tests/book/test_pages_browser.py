@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 from sphinx_external_toc.parsing import parse_toc_yaml
 
 from course_lib.figures import contrast
-from tests.browser import launch_browser, serve, watch
+from tests.browser import launch_browser, open_drawn, serve, watch
 from tools.book import ROOT
 
 pytestmark = pytest.mark.slow
@@ -70,7 +70,7 @@ def test_page_is_whole_without_another_host_and_does_not_scroll_sideways(
 ) -> None:
     page = open_page(browser, width=width, mode=mode)
     traffic = watch(page)
-    page.goto(f"{address}/{name}.html", wait_until="networkidle")
+    open_drawn(page, f"{address}/{name}.html")
     assert traffic.faults() == []
     page.wait_for_function("mode => document.documentElement.dataset.theme === mode", arg=mode)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -81,7 +81,7 @@ def test_page_is_whole_without_another_host_and_does_not_scroll_sideways(
 @pytest.mark.parametrize("name", [*PAGES, "search"])
 def test_accessibility_checker_finds_nothing_serious(browser: Browser, address: str, name: str, mode: str) -> None:
     page = open_page(browser, mode=mode)
-    page.goto(f"{address}/{name}.html", wait_until="networkidle")
+    open_drawn(page, f"{address}/{name}.html")
     page.evaluate("selector => document.querySelectorAll(selector).forEach(part => part.remove())", LEFT_OUT)
     page.add_script_tag(path=AXE)
     result = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
@@ -98,7 +98,7 @@ def test_accessibility_checker_finds_nothing_serious(browser: Browser, address: 
 @pytest.mark.parametrize("mode", MODES)
 def test_text_of_figures_stands_out_from_the_page(browser: Browser, address: str, mode: str) -> None:
     page = open_page(browser, mode=mode)
-    page.goto(f"{address}/{CHAPTER}.html", wait_until="networkidle")
+    open_drawn(page, f"{address}/{CHAPTER}.html")
     colours = page.evaluate(PAGE_COLOURS)
     assert {kind for kind, _, _ in colours} == {"", f"only-{mode}"}
     assert min(contrast(text, behind) for _, text, behind in colours) >= 7
@@ -108,7 +108,7 @@ def test_text_of_figures_stands_out_from_the_page(browser: Browser, address: str
 
 def test_letters_of_figures_stay_large_enough_on_a_narrow_page(browser: Browser, address: str) -> None:
     page = open_page(browser, width=360)
-    page.goto(f"{address}/{CHAPTER}.html", wait_until="networkidle")
+    open_drawn(page, f"{address}/{CHAPTER}.html")
     scales = page.evaluate(
         "[...document.querySelectorAll('.course-figure :is(svg, img)')].filter(part => part.checkVisibility())"
         ".map(part => part.getBoundingClientRect().width"
@@ -121,7 +121,7 @@ def test_letters_of_figures_stay_large_enough_on_a_narrow_page(browser: Browser,
 
 def test_maths_is_drawn_with_the_book_s_own_fonts(browser: Browser, address: str) -> None:
     page = open_page(browser)
-    page.goto(f"{address}/{CHAPTER}.html", wait_until="networkidle")
+    open_drawn(page, f"{address}/{CHAPTER}.html")
     for name in ("KaTeX_Main", "KaTeX_Math"):
         page.wait_for_function(LOADED, arg=name, timeout=120_000)
     page.context.close()
@@ -129,7 +129,7 @@ def test_maths_is_drawn_with_the_book_s_own_fonts(browser: Browser, address: str
 
 def test_icons_are_drawn_by_the_icon_font(browser: Browser, address: str) -> None:
     page = open_page(browser)
-    page.goto(f"{address}/book/index.html", wait_until="networkidle")
+    open_drawn(page, f"{address}/book/index.html")
     page.wait_for_function(LOADED, arg="Font Awesome", timeout=120_000)
     page.context.close()
 
@@ -137,7 +137,7 @@ def test_icons_are_drawn_by_the_icon_font(browser: Browser, address: str) -> Non
 def test_a_chapter_can_be_read_from_a_folder(browser: Browser, built_book: Path) -> None:
     page = open_page(browser)
     traffic = watch(page)
-    page.goto(f"file://{built_book}/{CHAPTER}.html", wait_until="networkidle")
+    open_drawn(page, f"file://{built_book}/{CHAPTER}.html")
     assert traffic.faults() == []
     assert page.locator(".katex").count() > 10
     page.context.close()
@@ -163,12 +163,12 @@ def test_search_finds_a_concept_without_a_network(browser: Browser, address: str
 
 def test_the_reader_s_choice_of_light_or_dark_is_kept(browser: Browser, address: str) -> None:
     page = open_page(browser, mode="light")
-    page.goto(f"{address}/book/index.html", wait_until="networkidle")
+    open_drawn(page, f"{address}/book/index.html")
     for _ in range(3):
         page.locator(".theme-switch-button").first.click()
         if page.evaluate("document.documentElement.dataset.theme") == "dark":
             break
-    page.goto(f"{address}/book/notation.html", wait_until="networkidle")
+    open_drawn(page, f"{address}/book/notation.html")
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
     page.context.close()
 
@@ -176,7 +176,7 @@ def test_the_reader_s_choice_of_light_or_dark_is_kept(browser: Browser, address:
 @pytest.mark.parametrize("mode", MODES)
 def test_keyboard_focus_can_be_seen_wherever_it_stands(browser: Browser, address: str, mode: str) -> None:
     page = open_page(browser, mode=mode)
-    page.goto(f"{address}/book/setup.html", wait_until="networkidle")
+    open_drawn(page, f"{address}/book/setup.html")
     reached = set()
     for _ in range(200):
         page.keyboard.press("Tab")
@@ -219,7 +219,7 @@ def test_a_figure_is_scrubbed_through_time_by_mouse_keyboard_and_from_a_folder(
 ) -> None:
     page = open_page(browser)
     traffic = watch(page)
-    page.goto(f"file://{built_book}/{FLOW_CHAPTER}.html", wait_until="networkidle")
+    open_drawn(page, f"file://{built_book}/{FLOW_CHAPTER}.html")
     slider = page.get_by_role("slider", name="Time", exact=True)
     expect(slider).to_have_count(1)
     figure = page.locator("#fig-flow-trajectories")
@@ -257,7 +257,7 @@ def test_first_view_of_a_chapter_is_light(browser: Browser, address: str, built_
     page = open_page(browser)
     seen: list[str] = []
     page.on("response", lambda response: seen.append(response.url))
-    page.goto(f"{address}/{name}.html", wait_until="networkidle")
+    open_drawn(page, f"{address}/{name}.html")
     page.context.close()
     weight = 0
     for path in {built_book / urlsplit(url).path.lstrip("/") for url in seen}:
@@ -272,7 +272,7 @@ def test_first_view_of_a_chapter_is_light(browser: Browser, address: str, built_
 
 def test_icons_that_pages_show_are_in_the_trimmed_fonts(browser: Browser, address: str) -> None:
     page = open_page(browser)
-    page.goto(f"{address}/{CHAPTER}.html", wait_until="networkidle")
+    open_drawn(page, f"{address}/{CHAPTER}.html")
     missing = page.evaluate(
         """async () => {
           await document.fonts.ready;

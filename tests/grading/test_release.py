@@ -177,6 +177,26 @@ def test_the_gradebook_learns_the_assignment_once(handed_in: Made) -> None:
         assert len(gradebook.find_notebook(SPEC.notebook, SLUG).grade_cells) == len(SPEC.exercises) + len(SPEC.written)
 
 
+def test_an_assignment_that_was_never_released_here_gets_a_source_for_the_formgrader(
+    handed_in: Made, tmp_path: Path
+) -> None:
+    assert not register(handed_in.room, SLUG, build=tmp_path)
+    made = nbformat.read(tmp_path / "source" / SLUG / f"{SPEC.notebook}.ipynb", as_version=4)
+    assert made == source_notebook(SPEC)
+    made.cells = []
+    nbformat.write(made, tmp_path / "source" / SLUG / f"{SPEC.notebook}.ipynb")
+    register(handed_in.room, SLUG, build=tmp_path)
+    assert nbformat.read(tmp_path / "source" / SLUG / f"{SPEC.notebook}.ipynb", as_version=4) == made
+
+
+def test_a_source_without_its_cases_is_released_anew(tmp_path: Path) -> None:
+    exercises, build = tmp_path / "exercises", tmp_path / "build"
+    release(SLUG, exercises=exercises, build=build)
+    (build / "source" / SLUG / cases.FILE_NAME).unlink()
+    release(SLUG, exercises=exercises, build=build)
+    assert (build / "source" / SLUG / cases.FILE_NAME).is_file()
+
+
 def test_cells_are_not_exchanged_under_scores_that_exist(graded: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     given = source_notebook(SPEC)
     given.cells = [cell for cell in given.cells if grade_id(cell) != SPEC.written[0].name]
