@@ -140,7 +140,7 @@ def benchmark(
         "message": sizes,
         "overhead": empty,
         "commit_seconds": written,
-        "estimate": estimate(grown[-1], empty, written),
+        "estimate": estimate(grown[0], empty, written),
     }
 
 
@@ -230,7 +230,7 @@ def estimate(grown: dict[str, Any], empty: Sequence[dict[str, Any]], commit_each
     """What ``MANY`` submissions would take, from what one takes in each place.
 
     Args:
-        grown: throughput with the most workers.
+        grown: throughput with the fewest workers, who compete least with the controller for this machine's cores.
         empty: the tasks without work; the largest count decides.
         commit_each: seconds for a score.
     """
