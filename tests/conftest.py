@@ -8,6 +8,8 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 
 from hypothesis import settings  # noqa: E402
 
+from tests.counts import count  # noqa: E402
+
 settings.register_profile("test", deadline=None)
 settings.register_profile("soak", deadline=None, max_examples=1000)
-settings.load_profile("soak" if os.environ.get("COURSE_SOAK") else "test")
+settings.load_profile(count("test", soak="soak"))

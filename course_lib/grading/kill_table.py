@@ -146,6 +146,7 @@ def kill_table(
     *,
     seeds: Sequence[bytes] = SEEDS,
     with_mutants: bool = False,
+    mutants_at_most: int | None = None,
     exercises: Sequence[str] = (),
     progress: Callable[[str], object] = lambda message: None,
 ) -> KillTable:
@@ -155,6 +156,7 @@ def kill_table(
         spec: the assignment.
         seeds: of the cases; the first is used for mutants. The public cases of a variant are its own.
         with_mutants: also make automatic mutants of each solution, which takes about a minute.
+        mutants_at_most: how many of an exercise, spread over its source; None makes all.
         exercises: names of the exercises to do; empty means all.
         progress: told what is being done, for a progress bar.
 
@@ -168,7 +170,7 @@ def kill_table(
         if exercises and exercise.name not in exercises:
             continue
         progress(exercise.name)
-        rows.append(_exercise_kills(spec, exercise, seeds, with_mutants, progress))
+        rows.append(_exercise_kills(spec, exercise, seeds, with_mutants, mutants_at_most, progress))
     return KillTable(spec.slug, title, len(seeds), tuple(rows))
 
 
@@ -208,7 +210,12 @@ def judge_source(spec: Assignment, cases: ExerciseCases, source: str) -> Exercis
 
 
 def _exercise_kills(
-    spec: Assignment, exercise: Exercise, seeds: Sequence[bytes], with_mutants: bool, progress: Callable[[str], object]
+    spec: Assignment,
+    exercise: Exercise,
+    seeds: Sequence[bytes],
+    with_mutants: bool,
+    at_most: int | None,
+    progress: Callable[[str], object],
 ) -> ExerciseKills:
     drawn = [draw(spec, exercise, seed=seed) for seed in seeds]
     solution = [judge_source(spec, cases, answers(spec.full_name)[exercise.name]) for cases in drawn]
@@ -242,7 +249,7 @@ def _exercise_kills(
         max(result.earned for result in blank),
         says,
         tuple(rows),
-        _mutant_kills(spec, exercise, drawn[0], progress) if with_mutants and not exercise.no_mutants else (),
+        _mutant_kills(spec, exercise, drawn[0], at_most, progress) if with_mutants and not exercise.no_mutants else (),
         exercise.no_mutants,
     )
 
@@ -254,12 +261,17 @@ def _lost(results: Sequence[ExerciseResult]) -> tuple[str, ...]:
 
 
 def _mutant_kills(
-    spec: Assignment, exercise: Exercise, cases: ExerciseCases, progress: Callable[[str], object]
+    spec: Assignment,
+    exercise: Exercise,
+    cases: ExerciseCases,
+    at_most: int | None,
+    progress: Callable[[str], object],
 ) -> tuple[MutantKill, ...]:
     nameless = replace(cases, mistakes={})  # to recognise known mistakes takes longer than all else
     equivalent = spec.equivalent.get(exercise.name, {})
     rows = []
-    for mutant in mutants(answers(spec.full_name)[exercise.name]):
+    made = list(mutants(answers(spec.full_name)[exercise.name]))
+    for mutant in made[:: 1 if at_most is None else math.ceil(len(made) / at_most)]:
         progress(f"{exercise.name}: {mutant.description}")
         caught_by, stopped = _in_a_fork(partial(_lines_lost, spec, nameless, mutant.source))
         rows.append(MutantKill(mutant, caught_by, stopped, equivalent.get(mutant.after, "")))

@@ -152,7 +152,7 @@ def grade_cells(spec: Assignment, notebook: NotebookNode) -> dict[str, str]:
     return found
 
 
-def register(classroom: Classroom, slug: str, *, build: Path = ROOT / "build") -> bool:
+def register(classroom: Classroom, slug: str, *, build: Path | None = None) -> bool:
     """Put the assignment's cells and points into the class's gradebook; say whether they were new or changed.
 
     Its source notebook is made too where it is not there, or the formgrader would not list the assignment.
@@ -162,9 +162,10 @@ def register(classroom: Classroom, slug: str, *, build: Path = ROOT / "build") -
         ClassFault: the gradebook cannot be written now.
     """
     spec = assignment(slug)
-    if not (build / "source" / slug).exists():
+    source = (build or ROOT / "build") / "source"
+    if not (source / slug).exists():
         with suppress(OSError):  # the course may belong to somebody else
-            _write_notebook(spec, build / "source")
+            _write_notebook(spec, source)
     if is_registered(classroom, spec):
         return False
     classroom.folder.mkdir(parents=True, exist_ok=True)

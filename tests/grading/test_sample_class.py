@@ -33,6 +33,7 @@ from course_lib.grading.sample_names import FAMILY
 from course_lib.grading.solution import answers, wrong_source
 from course_lib.grading.spec import assignment, assignments
 from course_lib.grading.variant import parse
+from tests.counts import count
 from tests.grading.class_fixtures import Made
 from tests.grading.classes import SLUG, SPEC
 
@@ -185,7 +186,7 @@ def test_the_same_mistake_earns_the_same_whatever_is_drawn(slug: str) -> None:
     """Two students who make one mistake get hidden cases of their own, and must get the same points."""
     spec = assignment(slug)
     for exercise in spec.exercises:
-        drawn = [replace(draw(spec, exercise, seed=b"%d" % number), mistakes={}) for number in range(6)]
+        drawn = [replace(draw(spec, exercise, seed=b"%d" % number), mistakes={}) for number in range(count(3, soak=6))]
         for misconception in exercise.misconceptions:
             ask = ask_here(wrong_namespace(slug, exercise.name, misconception.name))
             source = wrong_source(slug, exercise.name, misconception)

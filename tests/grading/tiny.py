@@ -17,6 +17,7 @@ from course_lib.check.probe import Probe
 from course_lib.grading.spec import Assignment, Exercise, Line, Misconception, Written, random_state, random_tensor
 
 SLUG = "00-tiny"
+SECONDS = 2.0  # of each exercise: what hangs waits this long, several times
 
 _SHORT = '''
 # %% <set-up locked>
@@ -99,18 +100,18 @@ class Scale(nn.Module):
 
 def _plain(target: str) -> Any:
     def cases(rng: np.random.Generator) -> list[Probe]:
-        return [Probe(target=target, args=(random_tensor(rng, 2, 5, 3),), seconds=4.0)]
+        return [Probe(target=target, args=(random_tensor(rng, 2, 5, 3),), seconds=SECONDS)]
 
     return cases
 
 
 def _gradients(rng: np.random.Generator) -> list[Probe]:
-    return [Probe(target="double", args=(random_tensor(rng, 4, 3),), gradients=("0",), seconds=4.0)]
+    return [Probe(target="double", args=(random_tensor(rng, 4, 3),), gradients=("0",), seconds=SECONDS)]
 
 
 def _scaled(rng: np.random.Generator) -> list[Probe]:
     state = random_state(Scale(width=3), rng)
-    return [Probe(target="Scale", args=(random_tensor(rng, 2, 5, 3),), init={"width": 3}, state=state, seconds=4.0)]
+    return [Probe(target="Scale", args=(random_tensor(rng, 2, 5, 3),), init={"width": 3}, state=state, seconds=SECONDS)]
 
 
 TINY = Assignment(

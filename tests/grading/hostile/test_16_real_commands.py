@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -122,10 +123,13 @@ def classes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Classroom]:
 @pytest.fixture(scope="module")
 def scores(classes: dict[str, Classroom]) -> dict[str, Scores]:
     """What each command gave."""
-    return {
-        "course": run(classes["course"], "-c", "from course_lib.cli import main; main()", "grade"),
-        "nbgrader": run(classes["nbgrader"], "-m", "nbgrader", "autograde"),
+    commands = {
+        "course": ("-c", "from course_lib.cli import main; main()", "grade"),
+        "nbgrader": ("-m", "nbgrader", "autograde"),
     }
+    with ThreadPoolExecutor() as both:  # each waits for what hangs
+        futures = {name: both.submit(run, classes[name], *words) for name, words in commands.items()}
+        return {name: future.result() for name, future in futures.items()}
 
 
 @pytest.fixture(scope="module")
